@@ -1,0 +1,3 @@
+module landbridge.dev/benchmarks
+
+go 1.24

@@ -1,0 +1,120 @@
+"""Inventory, assessment and plan of 10,000 objects against the time to list and decode them, on a real API server.
+
+The peer is what nobody can do without: every object of every common kind listed and decoded, as many at a time. Of both
+the quickest of three runs counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from benchmarks.figures import Figure
+from benchmarks.traffic import say
+from landbridge.assess import assess
+from landbridge.catalog import get_catalog
+from landbridge.clients.kubernetes import Kind, Kubernetes
+from landbridge.inventory import KubernetesSource
+from landbridge.inventory.kubernetes import _common
+from landbridge.lab import apiserver
+from landbridge.lab.shop.objects import manifests
+from landbridge.model.plan import Plan
+from landbridge.plan import make
+from landbridge.settings import Migration
+from landbridge.settings.migration import Cluster
+
+NAME = "inventory"
+BOUND = 1.5
+AT_ONCE = 32
+
+
+async def measure(*, quick: bool) -> list[Figure]:
+    """10,000 objects (1,000)."""
+    async with (
+        apiserver(name="legacy", say=say) as source,
+        apiserver(name="eks", say=say) as target,
+        Kubernetes.connect(source.kubeconfig, name="legacy") as old,
+        Kubernetes.connect(target.kubeconfig, name="eks") as new,
+    ):
+        spaces = await fill(old, 1_000 if quick else 10_000)
+        say(f"  {len(spaces)} namespaces filled")
+        kinds = _common(await old.served(), await new.served())
+        objects: list[int] = []
+        plans: list[Plan] = []
+
+        async def read() -> None:
+            objects.append(await _count(old, kinds))
+
+        async def whole() -> None:
+            plans.append(await _plan(old, new, spaces))
+
+        listing, everything = await least(3, read), await least(3, whole)
+    acts = sum(len(service.acts) for wave in plans[-1].waves for service in wave.services)
+    return figures(objects[-1], listing, everything, acts)
+
+
+def figures(objects: int, listing: float, everything: float, acts: int) -> list[Figure]:
+    """Both times, and one against the other."""
+    alone, own = "test bed alone: list and decode", "inventory, assess and plan"
+    ratio = f"{everything:.2f} / {listing:.2f} s"
+    return [
+        Figure(benchmark=NAME, what=alone, value=listing, unit="s", why=f"{objects:,} objects"),
+        Figure(benchmark=NAME, what=own, value=everything, unit="s", why=f"a plan of {acts:,} acts"),
+        Figure(benchmark=NAME, what=f"{own} to list and decode", value=everything / listing, limit=BOUND, why=ratio),
+    ]
+
+
+async def _count(k8s: Kubernetes, kinds: Sequence[Kind]) -> int:
+    """List and decode everything; how many objects there are."""
+    limit = asyncio.Semaphore(16)
+
+    async def one(kind: Kind) -> int:
+        async with limit:
+            return len(await k8s.list(kind))
+
+    return sum(await asyncio.gather(*map(one, kinds)))
+
+
+async def _plan(old: Kubernetes, new: Kubernetes, spaces: Sequence[str]) -> Plan:
+    """All that `inventory`, `assess` and `plan` do, without writing YAML."""
+    migration = Migration(
+        source=Cluster(name="legacy", context="legacy"),
+        target=Cluster(name="eks", context="eks"),
+        namespaces=tuple(spaces),
+        accepted=({"check": "capacity", "reason": "an API server alone", "date": "2026-11-21"},),
+    )
+    inventory = await KubernetesSource(old, new, spaces).collect()
+    findings = assess(inventory, migration)
+    passed = tuple(finding for finding in findings if finding.severity.value != "blocker")
+    return make(inventory, passed, migration, get_catalog())
+
+
+async def fill(k8s: Kubernetes, wanted: int) -> list[str]:
+    """Shops, one a namespace, until there are so many objects; returns the namespaces."""
+    limit = asyncio.Semaphore(AT_ONCE)
+    spaces: list[str] = []
+    made = 0
+
+    async def create(item: dict[str, object]) -> None:
+        async with limit:
+            await k8s.create(item, manager="kubectl-client-side-apply")
+
+    while made < wanted:
+        space = f"shop-{len(spaces):03d}"
+        objects = manifests(space, image="shop:1", postgres="10.90.0.1", redis="10.90.0.1", password="x")
+        await create(objects[0])
+        await asyncio.gather(*(create(item) for item in objects[1:]))
+        spaces.append(space)
+        made += len(objects)
+    return spaces
+
+
+async def least(times: int, work: Callable[[], Awaitable[object]]) -> float:
+    """Seconds of the quickest run."""
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        await work()
+        found.append(time.perf_counter() - start)
+    return min(found)

@@ -1,0 +1,158 @@
+"""The informers of an agent: started together, one signal for any change, optional kinds left out while absent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from typing import Self
+
+from landbridge.clients.informer import Informer
+from landbridge.clients.kubernetes import Kind, Kubernetes
+from landbridge.errors import LandbridgeError
+from landbridge.model.service import Manifest
+
+SPLIT_SECONDS = 5.0  # how long a dead connection may hide a written weight; every other watch may take longer
+WATCH_SECONDS = 20.0
+ABSENT_SECONDS = 15.0
+
+
+class Signal:
+    """Wakes one sleeper; many wakes before it looks are one. `namespaces` collects where something changed."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self.namespaces: set[str] = set()
+
+    def wake(self, _: str = "", item: Manifest | None = None) -> None:
+        """Something changed."""
+        if item is not None:
+            self.namespaces.add(item["metadata"].get("namespace") or "")
+        self._event.set()
+
+    def pass_on(self, namespaces: set[str]) -> None:
+        """Something changed in these namespaces, as another signal has told."""
+        self.namespaces |= namespaces
+        if namespaces:
+            self._event.set()
+
+    def take(self) -> set[str]:
+        """The namespaces in which something changed since the last time."""
+        found, self.namespaces = self.namespaces, set()
+        return found
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for a change, or for so long; True when there was one."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._event.clear()
+        return True
+
+
+class Watch:
+    """One kind that is followed. An `optional` kind that the cluster does not serve counts as empty and in sync."""
+
+    def __init__(
+        self,
+        k8s: Kubernetes,
+        kind: Kind,
+        namespace: str = "",
+        *,
+        signal: Signal,
+        labels: str = "",
+        fields: str = "",
+        seconds: float = WATCH_SECONDS,
+        optional: bool = False,
+    ) -> None:
+        self._informer = Informer(
+            k8s, kind, namespace, labels=labels, fields=fields, seconds=seconds, on_change=signal.wake
+        )
+        self._signal = signal
+        self._optional = optional
+        self._absent = asyncio.Event()
+        self._began = k8s.clock.monotonic()
+        self.kind = kind
+
+    async def run(self) -> None:
+        """Follow for ever."""
+        while self._optional and not await self._served():
+            await self._informer.k8s.clock.sleep(ABSENT_SECONDS if self._absent.is_set() else 1.0)
+        self._absent.clear()
+        await self._informer.run()
+
+    @property
+    def items(self) -> Sequence[Manifest]:
+        """All objects as last seen."""
+        return list(self._informer.items.values())
+
+    @property
+    def by_key(self) -> dict[tuple[str, str], Manifest]:
+        """The same by (namespace, name)."""
+        return self._informer.items
+
+    @property
+    def synced(self) -> bool:
+        """Whether everything there is has been seen once."""
+        return self._informer.synced.is_set() or self._absent.is_set()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the API server last proved to this watch that it lives, at most since its start; 0 for a kind
+        that is absent.
+        """
+        since_start = self._informer.k8s.clock.monotonic() - self._began
+        return 0.0 if self._absent.is_set() else min(self._informer.age(), since_start)
+
+    @property
+    def problem(self) -> str:
+        """Why it is not in sync, empty when it is."""
+        return "" if self.synced else self._informer.last_error or "waits for the first list"
+
+    async def _served(self) -> bool:
+        try:
+            served = await self._informer.k8s.served()
+        except LandbridgeError:  # cannot know yet
+            return False
+        kind = self._informer.kind
+        found = any(item.api_version == kind.api_version for item in served.get((kind.group, kind.kind), ()))
+        if not found and not self._absent.is_set():
+            self._absent.set()
+            self._signal.wake()
+        return found
+
+
+class Watches:
+    """Several watches that live and end together; use as an async context."""
+
+    def __init__(self, watches: Iterable[Watch]) -> None:
+        self.all = tuple(watches)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        group = await self._stack.enter_async_context(asyncio.TaskGroup())
+        for watch in self.all:
+            task = group.create_task(watch.run(), name=f"watch {watch.kind.plural}")
+            self._stack.callback(task.cancel)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def synced(self) -> bool:
+        """Whether all are in sync."""
+        return all(watch.synced for watch in self.all)
+
+    @property
+    def age(self) -> float:
+        """The oldest proof of life, in seconds."""
+        return max((watch.age for watch in self.all), default=0.0)
+
+    @property
+    def problems(self) -> list[str]:
+        """What is not in sync and why."""
+        return [f"{watch.kind.plural}: {watch.problem}" for watch in self.all if watch.problem]

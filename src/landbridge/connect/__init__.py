@@ -1,0 +1,1 @@
+"""Joins two clusters: gateway, waypoints, certificates and links; adopts Services; leaves nothing behind."""

@@ -1,0 +1,143 @@
+"""Takes two clusters apart again and leaves both as they were; refuses while traffic depends on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from landbridge.clients.answers import NotFoundError
+from landbridge.clients.kinds import CRD, DEPLOYMENT, NAMESPACE, POD, SERVICE, TRAFFICSPLIT, Kind
+from landbridge.clients.kubernetes import Kubernetes
+from landbridge.clock import wait_for
+from landbridge.connect import crds, names
+from landbridge.connect.connect import MADE
+from landbridge.connect.slices import AGENT, WRITER
+from landbridge.errors import BlockedError, LandbridgeError
+from landbridge.model.service import Manifest, ObjectRef
+from landbridge.translate.adoption import EXPORT_MADE, EXPORTED, LEAF_OF, PROTOCOLS
+
+Progress = Callable[[str], None]
+_EVENTS = "Event"  # they end by themselves
+_MADE_KINDS = frozenset(
+    {
+        "Namespace",
+        "PriorityClass",
+        "ServiceAccount",
+        "Secret",
+        "ConfigMap",
+        "Service",
+        "EndpointSlice",
+        "PodDisruptionBudget",
+        "Lease",
+        "Role",
+        "RoleBinding",
+        "ClusterRole",
+        "ClusterRoleBinding",
+    }
+)
+"""What is deleted by its mark; a workload or a volume never is, whoever put our label on it."""
+
+
+async def disconnect(
+    source: Kubernetes, target: Kubernetes, *, progress: Progress = lambda _: None, patience: float = 120.0
+) -> None:
+    """Remove everything of ours from both clusters; safe to repeat.
+
+    Raises BlockedError naming the Services that are still adopted or split, and LandbridgeError naming whatever could
+    not be removed.
+    """
+    clusters = (source, target)
+    in_use = [line for k8s in clusters for line in await still_used(k8s)]
+    if in_use:
+        raise BlockedError(
+            f"traffic still depends on the connection: {'; '.join(in_use)}",
+            advice="`landbridge rollback --all` takes it home; `landbridge retire` ends what has moved",
+        )
+    await asyncio.gather(*(_stop(k8s, patience, progress) for k8s in clusters))
+    await asyncio.gather(*(_clean(k8s, patience, progress) for k8s in clusters))
+    left = [f"{k8s.name}: {ref}" for k8s in clusters for ref in await leftovers(k8s)]
+    if left:
+        raise LandbridgeError(f"this is left: {', '.join(left)}", advice="run disconnect again, or look what holds it")
+
+
+async def still_used(k8s: Kubernetes) -> list[str]:
+    """What would break, as lines for people."""
+    leaves = await k8s.list(SERVICE, labels=LEAF_OF)
+    lines = [f"{k8s.name}: Service {_place(item, item['metadata']['labels'][LEAF_OF])} is adopted" for item in leaves]
+    if await k8s.find(CRD, crds.NAME):
+        splits = await k8s.list(TRAFFICSPLIT, labels=names.SELECT_OURS)
+        lines += [f"{k8s.name}: TrafficSplit {_place(item)} is in force" for item in splits]
+    return lines
+
+
+async def leftovers(k8s: Kubernetes) -> list[ObjectRef]:
+    """Every object in a cluster that carries our mark, of all kinds that can be listed."""
+    split_used = await k8s.find(CRD, crds.NAME) is not None and bool(await k8s.list(TRAFFICSPLIT))
+    refs = [ObjectRef.of(item) for _, item in await _marked(k8s)]
+    return [ref for ref in refs if not (ref.kind == CRD.kind and split_used)]
+
+
+async def _stop(k8s: Kubernetes, patience: float, progress: Progress) -> None:
+    """First the agents, who would make again what is removed."""
+    for item in await k8s.list(DEPLOYMENT, labels=f"{names.SELECT_OURS},{names.ROLE}"):
+        await k8s.delete(DEPLOYMENT, item["metadata"]["name"], item["metadata"]["namespace"])
+
+    async def gone() -> bool:
+        return not await k8s.list(POD, labels=f"{names.SELECT_OURS},{names.ROLE}")
+
+    await wait_for(gone, what=f"pods of {k8s.name} gone", within=patience, clock=k8s.clock, every=0.5)
+    progress(f"{k8s.name}: gateway and waypoints have ended")
+
+
+async def _clean(k8s: Kubernetes, patience: float, progress: Progress) -> None:
+    for item in await k8s.list(SERVICE, labels=f"{EXPORTED}=true"):
+        if EXPORT_MADE in (item["metadata"].get("annotations") or {}):
+            labels = {"labels": {EXPORTED: None}, "annotations": {EXPORT_MADE: None, PROTOCOLS: None}}
+            await k8s.patch(SERVICE, item["metadata"]["name"], {"metadata": labels}, item["metadata"]["namespace"])
+    split_kept = await k8s.find(CRD, crds.NAME) is not None and not await crds.remove(k8s)
+    for kind, item in sorted(await _marked(k8s, only=_MADE_KINDS), key=lambda found: found[0].kind == NAMESPACE.kind):
+        await k8s.delete(kind, item["metadata"]["name"], item["metadata"].get("namespace") or "")
+    await _remove_made_namespaces(k8s)
+
+    async def gone() -> bool:
+        return not await _marked(k8s, only=_MADE_KINDS)
+
+    await wait_for(gone, what=f"everything of ours gone from {k8s.name}", within=patience, clock=k8s.clock, every=0.5)
+    progress(
+        f"{k8s.name}: nothing of landbridge is left" + (", TrafficSplit stays: it is in use" if split_kept else "")
+    )
+
+
+async def _marked(k8s: Kubernetes, *, only: Collection[str] = ()) -> list[tuple[Kind, Manifest]]:
+    kinds = [kind for kind in await k8s.resources() if kind.kind != _EVENTS and "delete" in kind.verbs]
+    kinds = [kind for kind in kinds if not only or kind.kind in only]
+    answers = await asyncio.gather(*(_listed(k8s, kind, names.SELECT_OURS) for kind in kinds))
+    slices = [kind for kind in kinds if kind.kind == "EndpointSlice"]
+    answers += await asyncio.gather(*(_listed(k8s, kind, f"{WRITER}={AGENT}") for kind in slices))
+    found = {(kind, str(ObjectRef.of(item))): item for kind, item in (pair for answer in answers for pair in answer)}
+    return [(kind, item) for (kind, _), item in found.items()]
+
+
+async def _listed(k8s: Kubernetes, kind: Kind, labels: str) -> list[tuple[Kind, Manifest]]:
+    try:
+        return [(kind, item) for item in await k8s.list(kind, labels=labels)]
+    except NotFoundError:  # a kind that went away between discovery and now
+        return []
+
+
+async def _remove_made_namespaces(k8s: Kubernetes) -> None:
+    """A namespace that connect made goes only when nobody put anything in."""
+    for item in await k8s.list(NAMESPACE):
+        if (item["metadata"].get("annotations") or {}).get(MADE) and await _is_empty(k8s, item["metadata"]["name"]):
+            await k8s.delete(NAMESPACE, item["metadata"]["name"])
+
+
+async def _is_empty(k8s: Kubernetes, namespace: str) -> bool:
+    kinds = [kind for kind in await k8s.resources() if kind.namespaced and kind.kind not in {_EVENTS, "PodMetrics"}]
+    answers = await asyncio.gather(*(k8s.list(kind, namespace) for kind in kinds))
+    inhabitants = {(item["kind"], item["metadata"]["name"]) for answer in answers for item in answer}
+    return inhabitants <= {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
+
+
+def _place(item: Manifest, name: str = "") -> str:
+    return f"{item['metadata']['namespace']}/{name or item['metadata']['name']}"

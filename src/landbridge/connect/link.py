@@ -1,0 +1,123 @@
+"""The way from one cluster to the other: a read-only token, the gateway's address and identity, the CA to trust."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from landbridge.clients.kinds import SECRET, SERVICE
+from landbridge.clients.kubeconfig import Context
+from landbridge.clients.kubernetes import Kubernetes
+from landbridge.clock import wait_for
+from landbridge.connect import manifests, names
+from landbridge.connect.identity import spiffe
+from landbridge.connect.options import Options
+from landbridge.errors import AccessError
+from landbridge.model.service import Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """What a cluster knows of the other one; `gateways` are `host:port`, `kubeconfig` is a secret."""
+
+    cluster: str
+    gateways: tuple[str, ...]
+    identity: str
+    authority: bytes
+    kubeconfig: str = field(repr=False)
+
+    def secret(self) -> Manifest:
+        """The Secret `landbridge-link-<cluster>` to put into the other cluster."""
+        about = {"cluster": self.cluster, "gateway": list(self.gateways), "identity": self.identity}
+        data = {
+            "kubeconfig": encode(self.kubeconfig.encode()),
+            "link.json": encode(json.dumps(about, sort_keys=True).encode()),
+            "ca.crt": encode(self.authority),
+        }
+        return manifests.secret(names.link_name(self.cluster), names.HOME, data)
+
+
+async def link_to(there: Kubernetes, authority: bytes, options: Options) -> Link:
+    """Everything that is needed to call the cluster `there`; waits for its token and its gateway's address."""
+    token = await wait_for(
+        lambda: _token(there), what=f"a token for {names.LINK} in {there.name}", within=30, clock=there.clock
+    )
+    return Link(
+        cluster=there.name,
+        gateways=options.gateways.get(there.name) or await gateway_addresses(there, options.patience),
+        identity=spiffe(there.name, names.HOME, names.GATEWAY),
+        authority=authority,
+        kubeconfig=kubeconfig(there.context, there.name, token, options.addresses.get(there.name, "")),
+    )
+
+
+async def gateway_addresses(k8s: Kubernetes, patience: float) -> tuple[str, ...]:
+    """Where the LoadBalancer lets others in, as `host:port`; AccessError when none is assigned in time."""
+
+    async def assigned() -> tuple[str, ...]:
+        return addresses(await k8s.get(SERVICE, names.GATEWAY, names.HOME))
+
+    try:
+        return await wait_for(assigned, what="an address of the gateway", within=patience, clock=k8s.clock, every=0.5)
+    except Exception as error:
+        raise AccessError(
+            f"the Service {names.HOME}/{names.GATEWAY} got no LoadBalancer address within {patience:g} s",
+            where=k8s.name,
+            advice="look at the Service's events; where there is no load balancer name the address (gateways option)",
+        ) from error
+
+
+def addresses(service: Mapping[str, Any]) -> tuple[str, ...]:
+    """The addresses in a LoadBalancer Service's status; all of them, for one may be a dead zone."""
+    ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    hosts = [str(entry.get("ip") or entry.get("hostname") or "") for entry in ingress]
+    found = sorted({f"[{host}]" if ":" in host else host for host in hosts if host})
+    return tuple(f"{host}:{names.GATEWAY_PORT}" for host in found)
+
+
+def kubeconfig(context: Context, cluster: str, secret: Mapping[str, str], server: str = "") -> str:
+    """A kubeconfig with everything inline, for it is read in a pod; JSON, which is YAML.
+
+    `secret` is the data of a ServiceAccount token Secret; `server` replaces the context's address.
+    """
+    authority = _authority(context.cluster) or secret.get("ca.crt", "")
+    entry: dict[str, Any] = {"server": server or context.server, "certificate-authority-data": authority}
+    if name := context.cluster.get("tls-server-name"):
+        entry["tls-server-name"] = name
+    token = base64.b64decode(secret["token"]).decode()
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": cluster,
+        "clusters": [{"name": cluster, "cluster": entry}],
+        "users": [{"name": names.LINK, "user": {"token": token}}],
+        "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": names.LINK}}],
+    }
+    return json.dumps(document, sort_keys=True)
+
+
+def encode(data: bytes) -> str:
+    """As a Secret's data holds it."""
+    return base64.b64encode(data).decode()
+
+
+def decode(secret: Manifest | None, key: str) -> bytes:
+    """One value of a Secret, empty when it is not there."""
+    return base64.b64decode(((secret or {}).get("data") or {}).get(key) or "")
+
+
+def _authority(cluster: Mapping[str, Any]) -> str:
+    if inline := cluster.get("certificate-authority-data"):
+        return str(inline)
+    file = cluster.get("certificate-authority")
+    return encode(Path(str(file)).read_bytes()) if file else ""
+
+
+async def _token(k8s: Kubernetes) -> dict[str, str] | None:
+    found = await k8s.find(SECRET, manifests.link_token()["metadata"]["name"], names.HOME)
+    data: dict[str, str] = (found or {}).get("data") or {}
+    return data if data.get("token") else None

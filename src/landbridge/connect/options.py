@@ -1,0 +1,41 @@
+"""What a user may choose about our own parts in the clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+IMAGE = "landbridge.dev/landbridge:0.1.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How two clusters are joined.
+
+    `namespaces` are those that move. `image` has landbridge and, unless `envoy_image` names another, Envoy.
+    `addresses` gives the API server of a cluster as the other one reaches it, by cluster name, where that is not the
+    kubeconfig's; `gateways` likewise `host:port` of a gateway whose LoadBalancer address is not the one to dial.
+    `workers` are Envoy's threads: left to itself it starts one for each core of its node. Times in seconds: `drain` is
+    how long held connections may go on once their waypoint or gateway ends.
+    """
+
+    namespaces: tuple[str, ...]
+    image: str = IMAGE
+    envoy_image: str = ""
+    pull_policy: str = "IfNotPresent"
+    pull_secrets: tuple[str, ...] = ()
+    waypoint_pods: int = 2
+    gateway_pods: int = 2
+    workers: int = 2
+    spread_hard: bool = False
+    drain: float = 15.0
+    patience: float = 180.0
+    service_annotations: Mapping[str, str] = field(default_factory=dict)
+    load_balancer_class: str = ""
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    gateways: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def envoy(self) -> str:
+        """The image that Envoy runs from."""
+        return self.envoy_image or self.image

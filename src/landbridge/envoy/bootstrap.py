@@ -1,0 +1,46 @@
+"""What Envoy is started with: where its files are, who it is, and how it keeps statistics."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from landbridge.envoy.http import STATS_PREFIX
+from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, Json, Places, watched
+
+ADMIN_ADDRESS, ADMIN_PORT = "127.0.0.1", 15000
+BUCKETS_MS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000, 10000)
+"""Upper edges of the latency histograms in ms; steps of about 1.5 so that half as slow again can be seen."""
+
+
+def bootstrap(
+    role: Literal["waypoint", "gateway"],
+    node: str,
+    *,
+    cluster: str,
+    places: Places | None = None,
+    admin: tuple[str, int] = (ADMIN_ADDRESS, ADMIN_PORT),
+) -> bytes:
+    """The bootstrap file of a pod: start Envoy with `-c` on it and `--disable-hot-restart`.
+
+    `node` is the pod's name, `cluster` the cluster's. The files of `files()` have to be there before: Envoy refuses
+    to start without LDS and CDS. `admin` must stay inside the pod. Needs Envoy 1.39 or later (the scope of the access
+    loggers that count), tried with 1.40.
+    """
+    where = places or Places()
+    document: Json = {
+        "node": {"id": node, "cluster": f"{cluster}/{role}"},
+        "admin": {"address": {"socket_address": {"address": admin[0], "port_value": admin[1]}}},
+        "dynamic_resources": {
+            "cds_config": watched(CLUSTERS_FILE, where),
+            "lds_config": watched(LISTENERS_FILE, where),
+        },
+        "stats_flush_on_admin": True,
+        "deferred_stat_options": {"enable_deferred_creation_stats": True},
+        "stats_config": {"histogram_bucket_settings": [_buckets()]},
+    }
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _buckets() -> Json:
+    return {"match": {"prefix": f"{STATS_PREFIX}."}, "buckets": list(BUCKETS_MS)}

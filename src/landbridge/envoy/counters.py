@@ -1,0 +1,254 @@
+"""From Envoy's statistics to numbers per route and side: what ended, what was bad, what is open, how slow it was.
+
+The tags of our access loggers (http.py) say for each ended request whom it was drawn for, who answered and how it
+ended; what counts as bad is decided here. Requests are counted when they end, good and bad alike, so bad can never
+exceed total. A request that the drawn side could not take because it was empty or unreachable counts for the side that
+answered, and apart as a fallback of the side that did not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypedDict
+from urllib.parse import quote
+
+from landbridge.envoy.names import CLUSTERS_FILE, IDENTITY_FILE, LISTENERS_FILE, ROUTES, ROUTES_FILE, TRUST_FILE
+from landbridge.envoy.state import Waypoint
+
+Stats = Mapping[str, Any]
+"""What `/stats?format=json` answers."""
+
+SERVER_FAULTS = frozenset({2, 4, 12, 13, 14, 15})
+"""gRPC statuses that are the server's fault: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED (a copy without the method),
+INTERNAL, UNAVAILABLE, DATA_LOSS. The others are about the request (INVALID_ARGUMENT, NOT_FOUND, ...) or its sender's
+share (RESOURCE_EXHAUSTED), as 4xx are."""
+UPSTREAM_FAULTS = frozenset({"UF", "UH", "UO", "UC", "UR", "URX", "UT", "UPE", "UMSDR", "NC", "LR", "LH"})
+"""Envoy's response flags for: no connection, nobody healthy, overflow, cut, reset, out of retries, broken protocol."""
+CLIENT_LEFT = frozenset({"DC", "DR"})
+SWITCHED_PROTOCOLS = 101
+"""The end of a WebSocket is often a cut connection and nobody's fault."""
+_COUNTERS = r"^landbridge[.]|[|][^.]*[.]upstream_rq_active$"
+_HEALTH = r"[|][^.]*[.]membership_(healthy|total)$"
+_VERSIONS = r"version_text$|[.]update_rejected$|[.]update_failure$"
+_OVERFLOWS = r"_overflow$"
+_FILES = {
+    "cluster_manager.cds": CLUSTERS_FILE,
+    f"http.waypoint.rds.{ROUTES}": ROUTES_FILE,
+    "listener_manager.lds": LISTENERS_FILE,
+    "sds.identity": IDENTITY_FILE,
+    "sds.trust": TRUST_FILE,
+}
+_TAGS = re.compile(r"[.](by|code|flags|grpc|route|silent|to|type)[.]")
+
+
+def _path(pattern: str, more: str = "") -> str:
+    return f"/stats?format=json{more}&filter={quote(pattern)}"
+
+
+COUNTERS_PATH = _path(_COUNTERS, "&usedonly&histogram_buckets=cumulative")
+"""The admin path whose answer `counters()` reads: about 150 bytes for each way in which requests have ended."""
+HEALTH_PATH, VERSIONS_PATH, OVERFLOWS_PATH = _path(_HEALTH), _path(_VERSIONS), _path(_OVERFLOWS, "&usedonly")
+
+
+class BackendCounters(TypedDict):
+    """One side of a route, cumulative since Envoy's start; `active` is now; `slower_ms` maps an edge to a count.
+
+    `silent` counts connections that ended without a byte from the server; only some of them are bad.
+    """
+
+    total: int
+    bad: int
+    active: int
+    fallbacks: int
+    silent: int
+    slower_ms: dict[str, int]
+
+
+class RouteCounters(TypedDict):
+    """One listener of a waypoint."""
+
+    protocol: str
+    weights: dict[str, int]
+    backends: dict[str, BackendCounters]
+
+
+def counters(stats: Stats, state: Waypoint) -> dict[str, RouteCounters]:
+    """The routes of `GET /counters`, from the answer to COUNTERS_PATH; what never happened is 0.
+
+    For TCP the unit is the connection: `total` those opened and those that failed, `bad` those that failed or, asked
+    for something, ended within 5 s without a byte. On an HTTP port, connections that turned out not to be HTTP are
+    counted in the same way beside the requests. Read twice before the first histogram of a side appears.
+    """
+    routes: dict[str, RouteCounters] = {
+        item.key: {
+            "protocol": item.protocol.value,
+            "weights": {backend.service: backend.weight for backend in item.backends},
+            "backends": {backend.service: _nothing() for backend in item.backends},
+        }
+        for item in state.listeners
+    }
+    for name, value in _values(stats):
+        _add(routes, name, value)
+    for name, buckets, slowest in _histograms(stats):
+        if (found := _side(routes, _tags(name), "by")) is not None:
+            found["slower_ms"] = {f"{edge:g}": slowest - count for edge, count in buckets}
+    return routes
+
+
+def is_bad(code: int, flags: Iterable[str], grpc: int | None) -> bool:
+    """Whether an ended request failed by the server's fault; `code` 0 means that no answer ever began."""
+    raised = frozenset(flags)
+    if raised & CLIENT_LEFT and code < 500:
+        return False
+    if grpc is not None and grpc in SERVER_FAULTS:
+        return True
+    return code >= 500 or (code != SWITCHED_PROTOCOLS and bool(raised & UPSTREAM_FAULTS))
+
+
+def acknowledged(stats: Stats) -> dict[str, str]:
+    """File name -> the version Envoy obeys, from the answer to VERSIONS_PATH.
+
+    A file that nothing subscribes to yet is missing: routes before the first HTTP listener, secrets before the first
+    cluster with a remote side. That a listener is active proves nothing (waypoint 13.3).
+    """
+    seen = dict(_texts(stats))
+    versions = {file: seen.get(f"{name}.version_text") for name, file in _FILES.items()}
+    return {file: version for file, version in versions.items() if version is not None}
+
+
+def refused(stats: Stats) -> dict[str, int]:
+    """File name -> how often Envoy refused its content or could not read it, since its start."""
+    seen = dict(_values(stats))
+    counts = {
+        file: seen.get(f"{name}.update_rejected", 0) + seen.get(f"{name}.update_failure", 0)
+        for name, file in _FILES.items()
+    }
+    return {file: count for file, count in counts.items() if count}
+
+
+def health(stats: Stats) -> dict[str, dict[str, tuple[int, int]]]:
+    """Route -> backend -> (healthy endpoints, all endpoints), from the answer to HEALTH_PATH.
+
+    Of a remote backend the endpoints are the gateways; healthy are those that say that this service has somebody to
+    answer it: what a mirror's readiness is made of (waypoint 10).
+    """
+    seen = {name: value for name, value in _values(stats) if name.startswith("cluster.")}
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    for name, total in seen.items():
+        route, _, rest = name.removeprefix("cluster.").partition("|")
+        backend, _, stat = rest.partition(".")
+        if stat == "membership_total" and "|" not in backend and backend != "tcp":
+            healthy = seen.get(name.replace("membership_total", "membership_healthy"), 0)
+            found.setdefault(route, {})[backend] = (healthy, total)
+    return found
+
+
+def overflows(stats: Stats) -> dict[str, int]:
+    """Circuit breakers that said no, which must never happen (waypoint 9): name -> how often."""
+    return {name: value for name, value in _values(stats) if value}
+
+
+def _nothing() -> BackendCounters:
+    return {"total": 0, "bad": 0, "active": 0, "fallbacks": 0, "silent": 0, "slower_ms": {}}
+
+
+def _add(routes: dict[str, RouteCounters], name: str, value: int) -> None:
+    tags = _tags(name)
+    match name.split(".", 2)[:2]:
+        case ["cluster", _]:
+            _add_active(routes, name, value)
+        case ["landbridge", "rq"]:
+            _add_requests(routes, tags, value)
+        case ["landbridge", "left"]:
+            if (side := _side(routes, tags, "by") or _side(routes, tags, "to")) is not None:
+                side["bad"] += value
+        case ["landbridge", "cx"]:
+            _add_connections(routes, tags, value)
+        case ["landbridge", "cx_open"]:
+            if (side := _side(routes, tags, "by")) is not None:
+                side["active"] += value
+                side["total"] += value
+                side["bad"] += value
+        case _:
+            pass
+
+
+def _add_requests(routes: dict[str, RouteCounters], tags: dict[str, str], value: int) -> None:
+    drawn, answered = _side(routes, tags, "to"), _side(routes, tags, "by")
+    if drawn is None:
+        return
+    side = answered or drawn
+    if answered is not None and answered is not drawn:
+        drawn["fallbacks"] += value
+    side["total"] += value
+    if is_bad(_number(tags["code"]) or 0, tags["flags"].split(","), _number(tags["grpc"])):
+        side["bad"] += value
+
+
+def _add_connections(routes: dict[str, RouteCounters], tags: dict[str, str], value: int) -> None:
+    """Failed connections end without ever having been opened: failed = ended + open now - opened.
+
+    `total` = opened + failed = ended + open now. A failed one leaves no other trace: Envoy's flag UF stays on a
+    connection whose second attempt succeeded.
+    """
+    side, flags = _side(routes, tags, "by") or _heaviest(routes, tags), tags["flags"].split(",")
+    if side is None:
+        return
+    if tags["type"] == "TcpUpstreamConnected":
+        side["bad"] -= value
+        side["fallbacks"] += value if "UF" in flags else 0
+    else:
+        side["bad"] += 2 * value if tags["silent"] == "asked" and "UF" not in flags else value
+        side["total"] += value
+        side["silent"] += value if tags["silent"] != "no" else 0
+
+
+def _add_active(routes: dict[str, RouteCounters], name: str, value: int) -> None:
+    cluster = name.removeprefix("cluster.").removesuffix(".upstream_rq_active")
+    side = _side(routes, {"route": cluster.partition("|")[0], "to": cluster}, "to")
+    if side is not None and cluster.count("|") == 1:
+        side["active"] += value
+
+
+def _side(routes: dict[str, RouteCounters], tags: dict[str, str], which: str) -> BackendCounters | None:
+    route = routes.get(tags.get("route", ""))
+    text = tags.get(which, "")
+    service = text.split("|")[1] if "|" in text else text
+    return route["backends"].get(service) if route else None
+
+
+def _heaviest(routes: dict[str, RouteCounters], tags: dict[str, str]) -> BackendCounters | None:
+    """The side to blame for a connection that nobody took: Envoy does not say which one it was drawn for."""
+    route = routes.get(tags.get("route", ""))
+    return route["backends"].get(max(route["weights"], key=route["weights"].__getitem__)) if route else None
+
+
+def _tags(name: str) -> dict[str, str]:
+    _, *pieces = _TAGS.split(name)
+    return dict(zip(pieces[::2], pieces[1::2], strict=True))
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
+
+
+def _values(stats: Stats) -> Iterator[tuple[str, int]]:
+    for stat in stats["stats"]:
+        if isinstance(stat.get("value"), int):
+            yield stat["name"], stat["value"]
+
+
+def _texts(stats: Stats) -> Iterator[tuple[str, str]]:
+    for stat in stats["stats"]:
+        if isinstance(stat.get("value"), str):
+            yield stat["name"], stat["value"]
+
+
+def _histograms(stats: Stats) -> Iterator[tuple[str, list[tuple[float, int]], int]]:
+    """Name, cumulative counts up to each edge in ms, and the count of all."""
+    for stat in stats["stats"]:
+        for histogram in stat.get("histograms", ()) if isinstance(stat.get("histograms"), list) else ():
+            buckets = [(bucket["upper_bound"], bucket["cumulative"]) for bucket in histogram["buckets"]]
+            if histogram["name"].startswith("landbridge.ms.") and buckets:
+                yield histogram["name"], buckets, buckets[-1][1]

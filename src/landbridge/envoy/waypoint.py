@@ -1,0 +1,193 @@
+"""A waypoint as Envoy resources: one immutable listener for each Service and port, and one route table for all.
+
+Every subscription to a file costs Envoy an inotify instance, of which a uid has 128 on a node. So all HTTP listeners
+name the same route configuration (Envoy then subscribes once), and the route is looked up in a hash map by a key
+that each listener leaves in the connection's filter state: nothing depends on the Host header, and 409 services cost
+what one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from landbridge.envoy.clusters import TCP_KEEPALIVE
+from landbridge.envoy.http import (
+    CLIENT_HEADER,
+    EMPTY_HEADER,
+    PROTOCOL_HEADER,
+    connection_manager,
+    count_connections,
+    count_requests,
+    health_check,
+)
+from landbridge.envoy.names import (
+    ROUTES,
+    ROUTES_FILE,
+    Json,
+    Places,
+    either_name,
+    side_name,
+    tcp_name,
+    typed,
+    watched,
+)
+from landbridge.envoy.state import Backend, Listener, Waypoint, by_key
+from landbridge.model.service import Protocol
+
+READY_PORT = 15021
+INSPECTOR_TIMEOUT = "0.3s"
+"""How long a caller may be silent before its connection counts as not HTTP: a server-first banner waits this long."""
+SAFE_RETRY = "connect-failure,refused-stream,reset-before-request,retriable-headers"
+"""Only what reached nobody is tried again, so nothing runs twice (envoy.md 3)."""
+FULL_RETRY = f"{SAFE_RETRY},reset,gateway-error"
+ROUTE_KEY = "landbridge.route"
+"""The filter state in which a listener leaves its key for the route table."""
+NO_HOST = "\u0001"
+"""Cannot be a Host: Envoy answers 400 to control characters in a header."""
+_STATE_INPUT = "envoy.extensions.matching.common_inputs.network.v3.FilterStateInput"
+
+
+def routes(state: Waypoint) -> Json:
+    """The one route configuration: weights live here, a change reaches no listener and no connection.
+
+    `validate_clusters`: without it a route to a cluster that is not there is accepted and answers 503. Envoy 1.40
+    checks plain routes only and not those in a matcher, so all clusters are named again in a host that nobody can ask
+    for.
+    """
+    requests = [item for item in by_key(state.listeners) if item.protocol is not Protocol.TCP]
+    made: Json = {"name": ROUTES, "validate_clusters": True}
+    if not requests:
+        return made | {"virtual_hosts": [{"name": "all", "domains": ["*"]}]}
+    by = {"name": "listener", "typed_config": typed(_STATE_INPUT, key=ROUTE_KEY)}
+    tree = {"input": by, "exact_match_map": {"map": {item.key: _action(item) for item in requests}}}
+    names = sorted({entry["name"] for item in requests for entry in _split(item)})
+    known = {"weighted_clusters": {"clusters": [{"name": name, "weight": 1} for name in names]}}
+    split = {"name": "all", "domains": ["*"], "matcher": {"matcher_tree": tree}}
+    check = {"name": "known", "domains": [NO_HOST], "routes": [{"match": {"prefix": ""}, "route": known}]}
+    return made | {"virtual_hosts": [split, check]}
+
+
+def ready(bind: str) -> Json:
+    """The readiness port: delivered with the other listeners, so it answers only when they are configured.
+
+    `/healthcheck/fail` makes it answer 503, which takes the pod out of the slices before it drains (waypoint 13.4).
+    """
+    table: Json = {"name": "ready", "virtual_hosts": [{"name": "none", "domains": ["*"], "routes": []}]}
+    manager = connection_manager("ready", [health_check("/ready")], route_config=table)
+    return {"name": "ready", "address": address(bind, READY_PORT), "filter_chains": [{"filters": [manager]}]}
+
+
+def address(bind: str, port: int) -> Json:
+    """A listening address; `::` takes IPv4 as well."""
+    socket: Json = {"address": bind, "port_value": port}
+    return {"socket_address": socket | ({"ipv4_compat": True} if bind == "::" else {})}
+
+
+def listener(item: Listener, bind: str, places: Places) -> Json:
+    """One listener: nothing in it changes with weights, endpoints, identities or retries."""
+    plain = {"name": "tcp", "filters": [_tcp_proxy(item)]}
+    made: Json = {
+        "name": item.key,
+        "address": address(bind, item.listen),
+        "tcp_keepalive": TCP_KEEPALIVE,
+    }
+    if item.protocol is Protocol.TCP:
+        return made | {"filter_chains": [plain]}
+    inspector = typed("envoy.extensions.filters.listener.http_inspector.v3.HttpInspector")
+    http = {"name": "http", "filter_chain_match": {"application_protocols": ["http/1.0", "http/1.1", "h2c"]}}
+    return made | {
+        "listener_filters": [{"name": "envoy.filters.listener.http_inspector", "typed_config": inspector}],
+        "listener_filters_timeout": INSPECTOR_TIMEOUT,
+        "continue_on_listener_filters_timeout": True,
+        "filter_chains": [http | {"filters": [_leave_key(item), _http(item, places)]}],
+        "default_filter_chain": plain,
+    }
+
+
+def _leave_key(item: Listener) -> Json:
+    value = {
+        "object_key": ROUTE_KEY,
+        "factory_key": "envoy.string",
+        "format_string": {"text_format_source": {"inline_string": item.key}},
+    }
+    kind = "envoy.extensions.filters.network.set_filter_state.v3.Config"
+    return {"name": "envoy.filters.network.set_filter_state", "typed_config": typed(kind, on_new_connection=[value])}
+
+
+def _http(item: Listener, places: Places) -> Json:
+    rds = {"route_config_name": ROUTES, "config_source": watched(ROUTES_FILE, places)}
+    manager = connection_manager("waypoint", [], rds=rds, access_log=count_requests(item.key))
+    manager["typed_config"]["http_protocol_options"]["default_host_for_http_10"] = f"{item.service}.{item.namespace}"
+    return manager
+
+
+def _tcp_proxy(item: Listener) -> Json:
+    config = typed(
+        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        stat_prefix="waypoint",
+        cluster=tcp_name(item.key),
+        idle_timeout="0s",
+        max_connect_attempts=3,
+        access_log=count_connections(item.key),
+        access_log_options={"flush_access_log_on_connected": True},
+        **({"hash_policy": [{"source_ip": {}}]} if item.affinity else {}),
+    )
+    return {"name": "envoy.filters.network.tcp_proxy", "typed_config": config}
+
+
+@lru_cache(maxsize=1024)
+def _action(item: Listener) -> Json:
+    """What a caller of this port gets. A HeaderRoute of a later version goes before this route, in a route list."""
+    policy: Json = {"weighted_clusters": {"clusters": _split(item)}}
+    route = policy | {"timeout": "0s", "idle_timeout": "0s", "retry_policy": _retry(item.full_retry)}
+    if item.affinity:
+        route["hash_policy"] = [{"connection_properties": {"source_ip": True}}]
+        route["weighted_clusters"]["use_hash_policy"] = True
+    forwarded = _header("x-forwarded-for", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", append=True)
+    action = typed(
+        "envoy.config.route.v3.Route",
+        name=item.key,
+        match={"prefix": ""},
+        route=route,
+        request_headers_to_add=[forwarded],
+    )
+    return {"action": {"name": "route", "typed_config": action}}
+
+
+def _split(item: Listener) -> list[Json]:
+    return [_weighted(item, backend) for backend in item.backends]
+
+
+def _weighted(item: Listener, backend: Backend) -> Json:
+    others = [other for other in item.backends if other is not backend]
+    may_fall_back = bool(others) and all(other.weight > 0 or other.fallback for other in others)
+    name = (either_name if may_fall_back else side_name)(item.key, backend.service)
+    headers = [_header(PROTOCOL_HEADER, "%PROTOCOL%")]
+    if item.affinity:
+        headers.append(_header(CLIENT_HEADER, "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"))
+    remote = {"request_headers_to_add": headers} if backend.remote is not None else {}
+    return {"name": name, "weight": backend.weight} | remote
+
+
+def _header(name: str, value: str, *, append: bool = False) -> Json:
+    action = "APPEND_IF_EXISTS_OR_ADD" if append else "OVERWRITE_IF_EXISTS_OR_ADD"
+    return {"header": {"key": name, "value": value}, "append_action": action}
+
+
+def _retry(full: bool) -> Json:
+    """Two tries on the side that was drawn, then two on the other if it may be used."""
+    hosts = typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate")
+    priorities = typed(
+        "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig", update_frequency=2
+    )
+    predicates: Sequence[Json] = [{"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": hosts}]
+    return {
+        "retry_on": FULL_RETRY if full else SAFE_RETRY,
+        "num_retries": 3,
+        "retriable_headers": [{"name": EMPTY_HEADER, "present_match": True}],
+        "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.1s"},
+        "retry_host_predicate": predicates,
+        "host_selection_retry_max_attempts": 5,
+        "retry_priority": {"name": "envoy.retry_priorities.previous_priorities", "typed_config": priorities},
+    }

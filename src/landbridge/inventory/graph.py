@@ -1,0 +1,173 @@
+"""Who calls whom, as far as configuration tells (pure).
+
+A name of a Service counts where it stands as a host: `name.namespace`, `name.namespace.svc...` anywhere; the bare
+`name` only beside `//`, `@` or `:port`, or as the whole value of a variable that says host, address or URL.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from landbridge.model.inventory import Edge, Service
+from landbridge.model.manifest import (
+    NONE,
+    Fields,
+    containers,
+    kind_of,
+    name_of,
+    namespace_of,
+    pod_spec,
+    selects,
+    subject,
+)
+from landbridge.model.service import Manifest, ObjectRef, ServiceId, Workload
+
+_HOST = re.compile(r"(//|@)?\b([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)(:\d+)?")
+_SAYS_HOST = re.compile(r"(HOST|ADDR|ADDRESS|URL|URI|ENDPOINT|SERVER|SERVICE|TARGET|UPSTREAM)S?$", re.IGNORECASE)
+_PLACED = re.compile(r"[.:@]|//")
+"""Most texts hold nothing that could place a name, and are done with at once."""
+SHARED = "ConfigMap "  # how evidence begins that several workloads may share
+
+Names = Mapping[str, set[str]]
+
+
+def find_edges(
+    objects: Iterable[Manifest], services: Iterable[Service], workloads: Iterable[Workload]
+) -> tuple[Edge, ...]:
+    """Every call that configuration, network policies and ingresses tell of; a workload's calls to itself left out."""
+    names: dict[str, set[str]] = defaultdict(set)
+    backs: dict[ServiceId, tuple[ObjectRef, ...]] = {}
+    placed: dict[str, list[Service]] = defaultdict(list)
+    for service in services:
+        names[service.id.namespace].add(service.id.name)
+        placed[service.id.namespace].append(service)
+        backs[service.id] = service.workloads
+    near: dict[str, list[Workload]] = defaultdict(list)
+    for workload in workloads:
+        near[workload.ref.namespace].append(workload)
+    known = {workload.ref for running in near.values() for workload in running}
+    found: dict[tuple[ObjectRef, ServiceId], str] = {}
+    objects = tuple(objects)
+    maps = {(namespace_of(item), name_of(item)): item for item in objects if kind_of(item) == "ConfigMap"}
+    calls: dict[tuple[str, str], dict[ServiceId, str]] = {}
+    for item in objects:
+        kind = kind_of(item)
+        if kind == "Ingress":
+            edges = _ingress(item, backs)
+        elif kind == "NetworkPolicy":
+            edges = _policy(item, placed[namespace_of(item)], near[namespace_of(item)])
+        elif pod_spec(item) and (ref := ObjectRef.of(item)) in known:
+            edges = _workload(item, ref, names, maps, calls)
+        else:
+            continue
+        for caller, callee, evidence in edges:
+            if caller not in backs.get(callee, ()):
+                found.setdefault((caller, callee), evidence)
+    ordered = sorted(found.items(), key=lambda entry: entry[0])
+    return tuple(Edge(caller=caller, callee=callee, evidence=why) for (caller, callee), why in ordered)
+
+
+Found = Iterator[tuple[ObjectRef, ServiceId, str]]
+
+
+def _workload(
+    item: Manifest,
+    ref: ObjectRef,
+    names: Names,
+    maps: Mapping[tuple[str, str], Manifest],
+    calls: dict[tuple[str, str], dict[ServiceId, str]],
+) -> Found:
+    namespace = ref.namespace
+    spec = pod_spec(item)
+    for container in containers(spec):
+        for variable in container.get("env") or ():
+            if value := variable.get("value"):
+                for callee in hosts(value, namespace, names, key=variable["name"]):
+                    yield ref, callee, f"variable {variable['name']}"
+        for word in (*(container.get("command") or ()), *(container.get("args") or ())):
+            for callee in hosts(word, namespace, names):
+                yield ref, callee, "command line"
+    for name in config_maps(spec):
+        place = (namespace, name)
+        if place in maps and place not in calls:
+            calls[place] = dict(_in_map(maps[place], names))
+        for callee, key in calls.get(place, {}).items():
+            yield ref, callee, f"{SHARED}{namespace}/{name}, key {key}"
+
+
+def _in_map(item: Manifest, names: Names) -> Iterator[tuple[ServiceId, str]]:
+    namespace = namespace_of(item)
+    for key, value in (item.get("data") or NONE).items():
+        for callee in hosts(value, namespace, names, key=key):
+            yield callee, key
+
+
+def config_maps(spec: Fields) -> Iterator[str]:
+    """The names of the ConfigMaps that a pod spec uses."""
+    for container in containers(spec):
+        for source in container.get("envFrom") or ():
+            if name := (source.get("configMapRef") or NONE).get("name"):
+                yield name
+        for variable in container.get("env") or ():
+            reference = (variable.get("valueFrom") or NONE).get("configMapKeyRef") or NONE
+            if name := reference.get("name"):
+                yield name
+    for volume in spec.get("volumes") or ():
+        for source in (volume, *((volume.get("projected") or NONE).get("sources") or ())):
+            if name := (source.get("configMap") or NONE).get("name"):
+                yield name
+
+
+@functools.lru_cache(maxsize=4096)
+def _says_host(key: str) -> bool:
+    return bool(_SAYS_HOST.search(key))
+
+
+def hosts(text: str, namespace: str, names: Names, *, key: str = "") -> Iterator[ServiceId]:
+    """The Services that a text names as hosts, seen from a namespace."""
+    whole = _says_host(key)
+    if not whole and not _PLACED.search(text):
+        return
+    for match in _HOST.finditer(text):
+        before, host, port = match.groups()
+        first, _, rest = host.partition(".")
+        if not rest:
+            placed = before or port or (whole and len(host) == len(text))
+            if placed and first in names.get(namespace, ()):
+                yield ServiceId(namespace, first)
+            continue
+        second, _, tail = rest.partition(".")
+        if (not tail or tail == "svc" or tail.startswith("svc.")) and first in names.get(second, ()):
+            yield ServiceId(second, first)
+
+
+def _ingress(item: Manifest, backs: Mapping[ServiceId, object]) -> Found:
+    ref, spec = ObjectRef.of(item), item.get("spec") or NONE
+    backends = [spec.get("defaultBackend") or NONE]
+    for rule in spec.get("rules") or ():
+        backends += [path.get("backend") or NONE for path in (rule.get("http") or NONE).get("paths") or ()]
+    for backend in backends:
+        name = (backend.get("service") or NONE).get("name") or backend.get("serviceName")
+        callee = ServiceId(ref.namespace, name or "")
+        if callee in backs:
+            yield ref, callee, subject(item)
+
+
+def _policy(item: Manifest, services: Sequence[Service], near: Sequence[Workload]) -> Found:
+    """A policy that lets named pods in says that they call; one that lets everybody in says nothing."""
+    spec = item.get("spec") or NONE
+    guarded = {workload.ref for workload in near if selects(spec.get("podSelector"), workload.labels)}
+    callees = [service.id for service in services if guarded.intersection(service.workloads)]
+    if not callees:
+        return
+    for rule in spec.get("ingress") or ():
+        for peer in rule.get("from") or ():
+            wanted = peer.get("podSelector")
+            if not wanted or peer.get("namespaceSelector"):
+                continue
+            for workload in near:
+                if selects(wanted, workload.labels):
+                    yield from ((workload.ref, callee, subject(item)) for callee in callees)

@@ -1,0 +1,204 @@
+"""Reads a Kubernetes source and its target in one pass: every kind that is served, several at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Iterable, Mapping, Sequence
+
+from landbridge.clients.answers import ApiError, ForbiddenError, UnavailableError
+from landbridge.clients.kinds import DAEMONSET, NODE, POD, Kind
+from landbridge.clients.kubernetes import Kubernetes
+from landbridge.errors import AccessError, LandbridgeError
+from landbridge.inventory.graph import find_edges
+from landbridge.inventory.objects import find_applied, find_ours, slim
+from landbridge.inventory.owners import find_owners
+from landbridge.inventory.platform import find_features, read_node, used
+from landbridge.inventory.services import find_services, find_workloads
+from landbridge.model.inventory import Inventory, Platform
+from landbridge.model.journal import Receipt
+from landbridge.model.manifest import namespace_of
+from landbridge.model.service import Manifest, Side, Workload
+
+Served = Mapping[tuple[str, str], Sequence[Kind]]
+
+AT_ONCE = 16  # lists in flight; a client has 32 connections to keep alive
+FEW_NAMESPACES = 4  # up to here namespaces are listed one by one, which needs fewer rights and moves less
+NOISE = frozenset({"Event", "ComponentStatus", "Lease", "PodMetrics", "NodeMetrics", "IPAddress", "CSINode"})
+"""Kinds that say nothing about a migration and change every second."""
+NEEDED = frozenset({"Service", "ConfigMap", "Secret", "Deployment", "ServiceAccount"})
+"""Kinds without which there is nothing to assess: a refusal to list them ends the inventory."""
+TARGET_WIDE = frozenset(
+    {
+        "Namespace",
+        "StorageClass",
+        "IngressClass",
+        "PriorityClass",
+        "RuntimeClass",
+        "CustomResourceDefinition",
+        "MutatingWebhookConfiguration",
+        "ValidatingWebhookConfiguration",
+        "ClusterRole",
+        "ClusterRoleBinding",
+    }
+)
+"""What checks ask of the target beside the objects in the namespaces that move."""
+
+
+class KubernetesSource:
+    """A Kubernetes cluster to move away from, beside the one to move to."""
+
+    def __init__(self, source: Kubernetes, target: Kubernetes, namespaces: Sequence[str]) -> None:
+        self._source = source
+        self._target = target
+        self._namespaces = tuple(sorted(set(namespaces)))
+        self._limit = asyncio.Semaphore(AT_ONCE)
+        self._notes: list[str] = []
+
+    async def collect(self) -> Inventory:
+        """Both clusters; Secrets without their values.
+
+        The garbage collector rests meanwhile, and leaves alone what was read: with it on, decoding 10,000 objects
+        takes four times as long, for it walks through all of them again and again. Plain JSON has no cycles.
+        """
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return await self._collect()
+        finally:
+            gc.freeze()
+            if collecting:
+                gc.enable()
+
+    async def _collect(self) -> Inventory:
+        self._notes = []
+        here, there = await asyncio.gather(self._source.served(), self._target.served())
+        kinds = _common(here, there)
+        objects, source_nodes, existing, target_nodes, daemons, pods = await asyncio.gather(
+            self._list_all(self._source, kinds),
+            self._list(self._source, NODE, ""),
+            self._list_all(self._target, _for_target(there, kinds)),
+            self._list(self._target, NODE, ""),
+            self._list(self._target, DAEMONSET, ""),
+            self._list(self._target, POD, ""),
+        )
+        owners = find_owners(objects)
+        applied, ours = find_applied(objects), find_ours(existing)
+        for item in (*objects, *existing):
+            slim(item)
+        workloads = find_workloads(objects)
+        services = find_services(objects, workloads)
+        source_version, target_version = await asyncio.gather(self._source.version(), self._target.version())
+        return Inventory(
+            source=Platform(
+                name=self._source.name,
+                context=self._source.context.name,
+                version=source_version,
+                served=_versions(here),
+                nodes=tuple(read_node(node) for node in source_nodes),
+                objects=tuple(objects),
+            ),
+            target=Platform(
+                name=self._target.name,
+                context=self._target.context.name,
+                version=target_version,
+                served=_versions(there),
+                nodes=tuple(read_node(node) for node in target_nodes),
+                features=find_features(_versions(there), daemons),
+                objects=tuple(existing),
+            ),
+            workloads=workloads,
+            services=services,
+            edges=find_edges(objects, services, workloads),
+            owners=owners,
+            notes=tuple(sorted(self._notes)),
+            extra={"applied": applied, "ours": ours, "used": used(pods)},
+        )
+
+    async def scale(self, workload: Workload, replicas: int) -> Receipt:
+        """Set the size of a workload through its scale subresource."""
+        ref = workload.ref
+        kind = await self._source.kind_of({"apiVersion": ref.api_version, "kind": ref.kind})
+        now = await self._source.get(kind, ref.name, ref.namespace)
+        prior = {"spec": {"replicas": (now.get("spec") or {}).get("replicas")}}
+        await self._source.scale(kind, ref.name, ref.namespace, replicas)
+        return Receipt(side=Side.SOURCE, ref=ref, prior=prior, version=now["metadata"]["resourceVersion"])
+
+    async def _list_all(self, k8s: Kubernetes, kinds: Iterable[Kind]) -> list[Manifest]:
+        """All objects of all kinds, each object once however many API groups serve it."""
+        one_by_one = len(self._namespaces) <= FEW_NAMESPACES
+        asked = [
+            (kind, namespace)
+            for kind in kinds
+            for namespace in (self._namespaces if kind.namespaced and one_by_one else ("",))
+        ]
+        pages = await asyncio.gather(*(self._list(k8s, kind, namespace) for kind, namespace in asked))
+        moving = frozenset(self._namespaces)
+        seen: set[str] = set()
+        found: list[Manifest] = []
+        for page in pages:
+            for item in page:
+                meta = item["metadata"]
+                uid = meta.get("uid") or ""
+                wanted = namespace_of(item) in moving or _wide(item, moving)
+                if wanted and uid not in seen:
+                    seen.add(uid)
+                    found.append(item)
+        found.sort(key=lambda item: (namespace_of(item), item["kind"], item["metadata"]["name"]))
+        return found
+
+    async def _list(self, k8s: Kubernetes, kind: Kind, namespace: str) -> list[Manifest]:
+        async with self._limit:
+            try:
+                return await k8s.list(kind, namespace)
+            except (ForbiddenError, UnavailableError, ApiError) as error:
+                if kind.kind in NEEDED or (not isinstance(error, ForbiddenError | ApiError) and not kind.group):
+                    raise _missing(error, kind, k8s.name) from error
+                self._notes.append(f"{k8s.name}: {kind.resource} could not be listed: {error.what}")
+                return []
+
+
+def _wide(item: Manifest, moving: frozenset[str]) -> bool:
+    """Whether a cluster-scoped object concerns us; of the Namespaces only those that move."""
+    if namespace_of(item):
+        return False
+    return item["kind"] != "Namespace" or item["metadata"]["name"] in moving
+
+
+def _missing(error: LandbridgeError, kind: Kind, cluster: str) -> LandbridgeError:
+    if isinstance(error, ForbiddenError):
+        return AccessError(
+            f"no permission to list {kind.resource} in {cluster!r}",
+            where=cluster,
+            advice=f"grant the verb list on {kind.resource}; docs/permissions.md has the role",
+        )
+    return error
+
+
+def _common(here: Served, there: Served) -> list[Kind]:
+    """Each kind of the source that can be listed, at a version that the target serves where there is one."""
+    chosen: list[Kind] = []
+    for key, versions in sorted(here.items(), key=lambda entry: (entry[0][0] == "extensions", entry[0])):
+        if key[1] in NOISE:
+            continue
+        theirs = {kind.api_version for kind in there.get(key, ())}
+        both = [kind for kind in versions if kind.api_version in theirs]
+        kind = (both or list(versions))[0]
+        if "list" in kind.verbs:
+            chosen.append(kind)
+    return chosen
+
+
+def _for_target(there: Served, kinds: Iterable[Kind]) -> list[Kind]:
+    """What is read of the target: classes and definitions, and the kinds that may meet an object of ours."""
+    ours = {(kind.group, kind.kind) for kind in kinds if kind.namespaced}
+    found = [versions[0] for key, versions in sorted(there.items()) if key in ours or key[1] in TARGET_WIDE]
+    return [kind for kind in found if "list" in kind.verbs]
+
+
+def _versions(served: Served) -> dict[str, tuple[str, ...]]:
+    """`group/Kind` (the core group is empty: `/Service`) to the versions served, the preferred one first."""
+    return {
+        f"{group}/{kind}": tuple(found.api_version.rpartition("/")[2] for found in versions)
+        for (group, kind), versions in sorted(served.items())
+    }

@@ -1,0 +1,78 @@
+"""Who else writes an object: Helm, GitOps, autoscalers, operators, people (pure).
+
+Read from what they leave behind: managedFields, labels and annotations, ownerReferences, scale targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from landbridge.model.inventory import Owner
+from landbridge.model.manifest import NONE, annotations_of, kind_of, labels_of, namespace_of, subject
+from landbridge.model.service import Manifest, ObjectRef
+
+_KUBERNETES = (
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-apiserver",
+    "kubelet",
+    "kube-proxy",
+    "cloud-controller-manager",
+    "landbridge",
+    "Go-http-client",
+)
+_MANAGERS = {"argocd": "argocd", "kustomize-controller": "flux", "helm-controller": "flux", "helm": "helm"}
+_WRITERS = frozenset({"Service", "Deployment", "StatefulSet", "DaemonSet", "CronJob", "Ingress", "ConfigMap", "Secret"})
+_WRITERS |= {"HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget", "Namespace", "ServiceAccount"}
+
+
+def find_owners(objects: Iterable[Manifest]) -> tuple[Owner, ...]:
+    """One entry for each object and each other writer of it."""
+    found: list[Owner] = []
+    for item in objects:
+        kind = kind_of(item)
+        signs = dict(_signs(item))
+        if kind in _WRITERS:
+            for manager in _managers(item):
+                signs.setdefault(*manager)
+        if signs:
+            ref = ObjectRef.of(item)
+            found += [Owner(ref=ref, by=by, evidence=evidence) for by, evidence in signs.items()]
+        if kind in {"HorizontalPodAutoscaler", "ScaledObject"}:
+            found += _scaled(item)
+    return tuple(found)
+
+
+def _signs(item: Manifest) -> Iterator[tuple[str, str]]:
+    notes, marks = annotations_of(item), labels_of(item)
+    if "meta.helm.sh/release-name" in notes:
+        yield "helm", f"release {notes['meta.helm.sh/release-name']}"
+    elif marks.get("app.kubernetes.io/managed-by") == "Helm":
+        yield "helm", "label app.kubernetes.io/managed-by"
+    if "argocd.argoproj.io/tracking-id" in notes:
+        yield "argocd", f"application {notes['argocd.argoproj.io/tracking-id'].partition(':')[0]}"
+    for controller in ("kustomize", "helm"):
+        if name := marks.get(f"{controller}.toolkit.fluxcd.io/name"):
+            yield "flux", f"{controller} {name}"
+    if "kapp.k14s.io/app" in marks:
+        yield "kapp", "label kapp.k14s.io/app"
+
+
+def _managers(item: Manifest) -> Iterator[tuple[str, str]]:
+    """The field managers that are neither Kubernetes' own nor ours, with the last time they wrote."""
+    for entry in item["metadata"].get("managedFields") or ():
+        manager = entry.get("manager") or ""
+        if manager.startswith(_KUBERNETES) or entry.get("subresource") == "status":
+            continue
+        by = next((name for start, name in _MANAGERS.items() if manager.startswith(start)), manager)
+        yield by, f"field manager {manager}, {entry.get('time') or 'time unknown'}"
+
+
+def _scaled(item: Manifest) -> Iterator[Owner]:
+    """An autoscaler writes the replicas of its target."""
+    target = (item.get("spec") or NONE).get("scaleTargetRef") or NONE
+    if target.get("name"):
+        by = "hpa" if item["kind"] == "HorizontalPodAutoscaler" else "keda"
+        kind, version = target.get("kind") or "Deployment", target.get("apiVersion") or "apps/v1"
+        ref = ObjectRef(version, kind, namespace_of(item), target["name"])
+        yield Owner(ref=ref, by=by, evidence=f"replicas, by {subject(item)}")

@@ -1,0 +1,1 @@
+"""`landbridge demo`: whole migrations on the lab's clusters, under load, with things going wrong on purpose."""

@@ -1,0 +1,72 @@
+"""`landbridge demo k8s`: brings the lab up, performs, prints what happened, and takes everything away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+
+import cyclopts
+from rich.console import Console
+
+from landbridge.clock import SystemClock
+from landbridge.errors import Exit
+from landbridge.lab import lab as labs
+from landbridge.lab.demo.k8s import Demo
+from landbridge.lab.demo.setting import fresh_folder
+
+app = cyclopts.App(name="demo", help="Whole migrations on real clusters on this machine, with faults on purpose.")
+console = Console(highlight=False, soft_wrap=True)
+
+
+@app.command
+def k8s(*, out: Path = Path(), index: int | None = None, rate: float = 210.0, keep: bool = False) -> int:
+    """A self-hosted Kubernetes moves to another cluster: broken copy, kill -9, all home and across again. Needs root.
+
+    Example: `landbridge demo k8s`
+
+    Parameters
+    ----------
+    out:
+        Where demo.json, report.html and the migration's folder `demo` go.
+    index:
+        Number of the lab, where several run on one machine.
+    rate:
+        Requests a second from the callers of both clusters together, three in ten of them in the new one.
+    keep:
+        Leave the lab up afterwards, to look around.
+    """
+    return asyncio.run(_perform(out, index, rate, keep=keep))
+
+
+async def _perform(out: Path, index: int | None, rate: float, *, keep: bool) -> int:
+    clock = SystemClock()
+    began = clock.monotonic()
+    folder = fresh_folder((out / "demo").resolve())
+    lab = await labs.start_lab(databases=True, index=index, say=_say, clock=clock)
+    try:
+        result = await Demo(lab=lab, folder=folder, say=_say, clock=clock, rate=rate).play()
+    finally:
+        if not keep:
+            await labs.stop_lab(lab.state.index)
+    result["seconds"] = round(clock.monotonic() - began, 1)
+    shutil.copy(folder / "report.html", out / "report.html")
+    (out / "demo.json").write_text(json.dumps(result, indent=1) + "\n")
+    return _verdict(result)
+
+
+def _verdict(result: dict[str, object]) -> int:
+    for name in ("requests", "failed", "failed_by_broken_copy", "b_star", "rolled_back", "resumed", "seconds"):
+        _say(f"{name:24s}{result[name]}")
+    for service, cluster in dict(result["services"]).items():  # type: ignore[call-overload]
+        _say(f"{service:24s}{cluster}")
+    _say("demo.json and report.html are written")
+    if result["failed"]:
+        _say(f"[red]{result['failed']} requests failed that no broken copy answered; see failures in demo.json[/red]")
+        return Exit.ERROR
+    return Exit.DONE
+
+
+def _say(line: str) -> None:
+    console.print(line)

@@ -1,0 +1,1 @@
+"""Container images without a registry and without Docker: trees of files, written as OCI archives."""

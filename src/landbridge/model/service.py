@@ -1,0 +1,138 @@
+"""Services, workloads and the switches that divide their traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Manifest = dict[str, Any]
+"""A Kubernetes object as the API gives it: a plain dict, so that unknown fields survive."""
+
+
+class Side(StrEnum):
+    """The two ends of a migration."""
+
+    SOURCE = "source"
+    TARGET = "target"
+
+    @property
+    def other(self) -> Side:
+        """The opposite side."""
+        return Side.TARGET if self is Side.SOURCE else Side.SOURCE
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ServiceId:
+    """A Service that callers use, the same name on both sides: `namespace/name`."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> ServiceId:
+        """Read `namespace/name`; ValueError otherwise."""
+        namespace, slash, name = text.partition("/")
+        if not (namespace and slash and name) or "/" in name:
+            raise ValueError(f"{text!r} is not namespace/name")
+        return cls(namespace, name)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectRef:
+    """One object in one cluster; `namespace` is empty for cluster-scoped kinds."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        place = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"{self.kind} {place}"
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any]) -> ObjectRef:
+        """The reference of an object."""
+        meta = manifest["metadata"]
+        return cls(manifest["apiVersion"], manifest["kind"], meta.get("namespace") or "", meta["name"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What runs: a Deployment, StatefulSet, DaemonSet, CronJob or a task of another platform."""
+
+    ref: ObjectRef
+    replicas: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
+
+
+class Protocol(StrEnum):
+    """How a Service port is split: per request (HTTP, gRPC) or per connection (TCP)."""
+
+    HTTP = "http"
+    GRPC = "grpc"
+    TCP = "tcp"
+    UDP = "udp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """One port of a Service."""
+
+    name: str
+    port: int
+    protocol: Protocol
+    target: str
+
+
+class Granularity(StrEnum):
+    """What a router divides: single requests, connections, or answers of a name server."""
+
+    REQUEST = "request"
+    CONNECTION = "connection"
+    DNS = "dns"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How routers differ, as data: the plan is made within them."""
+
+    max_percent: int = 100
+    step: int = 1
+    settle: float = 1.0
+    granularity: Granularity = Granularity.REQUEST
+    observes: bool = True
+    header_route: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """One object in one cluster that divides the traffic of one service."""
+
+    service: ServiceId
+    side: Side
+    router: str
+    ref: ObjectRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """All switches of one service, in the order in which a raise of weight writes them."""
+
+    service: ServiceId
+    switches: tuple[Switch, ...]
+    granularity: Granularity = Granularity.REQUEST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weight:
+    """The target's whole percent as the platform reports it, and what compare-and-set compares."""
+
+    percent: int
+    version: str

@@ -1,0 +1,116 @@
+"""The acts of one service or namespace, wave by wave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from landbridge.model.manifest import text_of
+from landbridge.model.plan import Act, ActKind
+from landbridge.model.service import ObjectRef, ServiceId, Side
+from landbridge.plan.forecast import dwell as stretch
+from landbridge.plan.forecast import forecast
+from landbridge.plan.scope import Mover
+from landbridge.settings.migration import Migration
+
+GUARDS: Mapping[ActKind, tuple[str, ...]] = {
+    ActKind.WEIGHT: ("raise", "drift", "silence", "alpha"),
+    ActKind.FINISH: ("served", "drift"),
+    ActKind.SCALE: ("served", "rollback", "singleton"),
+    ActKind.UNADOPT: ("served", "drift"),
+    ActKind.HANDOVER: ("singleton",),
+    ActKind.SPLIT: ("one_writer", "no_loop"),
+}
+"""The laws (by the names in `laws.law`) that the runner asks before each kind of act."""
+
+
+def act(owner: ServiceId, name: str, kind: ActKind, note: str = "", **args: Any) -> Act:
+    """An act with an id that stays the same when the plan is made again."""
+    return Act(id=f"{owner}/{name}", kind=kind, args=args, guards=GUARDS.get(kind, ()), note=note)
+
+
+def join(service: ServiceId, migration: Migration, router: str, replicas: int) -> Iterator[Act]:
+    """Adopted on both sides, all traffic home: nothing moves yet. `replicas` is the size that home needs."""
+    protocols = {name: str(kind) for name, kind in sorted(migration.service(service).protocols.items())}
+    stated: dict[str, Any] = {"protocols": protocols} if protocols else {}
+    yield act(service, "adopt-source", ActKind.ADOPT, side=Side.SOURCE.value, **stated)
+    yield act(service, "adopt-target", ActKind.ADOPT, side=Side.TARGET.value, **stated)
+    chosen = {"router": router} if router != "auto" else {}
+    yield act(service, "split", ActKind.SPLIT, replicas=replicas, **chosen)
+
+
+def bring(owner: ServiceId, movers: Sequence[Mover]) -> Iterator[Act]:
+    """The workloads copied, ready, and held at their size."""
+    objects = [text for mover in movers for text in mover.objects]
+    if not objects:
+        return
+    yield act(owner, "copy", ActKind.COPY, objects=objects)
+    yield act(owner, "ready", ActKind.READY, objects=[text_of(mover.ref) for mover in movers])
+    scalers = [text_of(ref) for mover in movers for ref in mover.scalers]
+    if scalers:
+        sizes = {text_of(ref): mover.replicas for mover in movers for ref in mover.scalers}
+        yield act(owner, "pin", ActKind.PIN, objects=scalers, replicas=sizes)
+
+
+def shift(service: ServiceId, migration: Migration) -> Iterator[Act]:
+    """The weight steps, the change of home, the soak."""
+    least, rate = migration.dwell_of(service), migration.service(service).request_rate
+    errors = {"alpha": migration.alpha, "beta": migration.beta}
+    for percent in migration.steps_of(service):
+        dwell = stretch(percent, least, migration.max_dwell, rate, **errors)
+        note = forecast(percent, dwell, rate, **errors)
+        if dwell > least:
+            note += f"; stretched from {least:g} s"
+        yield act(service, f"weight-{percent}", ActKind.WEIGHT, note, percent=percent, dwell=dwell)
+    yield act(service, "finish", ActKind.FINISH)
+    yield act(service, "soak", ActKind.SOAK, seconds=migration.soak_of(service))
+
+
+def leave(owner: ServiceId, services: Sequence[ServiceId], movers: Sequence[Mover]) -> Iterator[Act]:
+    """The source shrinks when nothing calls it any more. `services` are all in front of these workloads."""
+    if movers:
+        every = [str(service) for service in services]
+        objects = [text_of(mover.ref) for mover in movers]
+        yield act(
+            owner, "scale-source", ActKind.SCALE, side=Side.SOURCE.value, replicas=0, objects=objects, services=every
+        )
+
+
+def part(service: ServiceId) -> Iterator[Act]:
+    """Nothing of landbridge stays in the target's request path."""
+    yield act(service, "unadopt-target", ActKind.UNADOPT, side=Side.TARGET.value)
+
+
+def unpin(owner: ServiceId, movers: Sequence[Mover]) -> Iterator[Act]:
+    """Autoscalers as they were."""
+    scalers = [text_of(ref) for mover in movers for ref in mover.scalers]
+    if scalers:
+        yield act(owner, "unpin", ActKind.UNPIN, objects=scalers)
+
+
+def ground(
+    owner: ServiceId, objects: Sequence[str], cluster_wide: Sequence[str], workers: Sequence[Mover]
+) -> Iterator[Act]:
+    """What services need around them; workers arrive stopped, schedules suspended."""
+    if cluster_wide:
+        yield act(owner, "copy-cluster", ActKind.COPY, objects=list(cluster_wide))
+    if objects:
+        yield act(owner, "copy", ActKind.COPY, objects=list(objects))
+    for mover in workers:
+        note = "arrives stopped: two of it might do the same work twice"
+        yield act(owner, f"copy-{mover.ref.name}", ActKind.COPY, note, objects=mover.objects, replicas=0)
+
+
+def move_worker(owner: ServiceId, mover: Mover, *, idempotent: bool) -> Iterator[Act]:
+    """One worker: started before the source's stops if it may run twice, after it if not (law 9)."""
+    text, name = text_of(mover.ref), mover.ref.name
+    stop = act(owner, f"stop-{name}", ActKind.SCALE, side=Side.SOURCE.value, replicas=0, objects=[text])
+    start = act(owner, f"start-{name}", ActKind.SCALE, side=Side.TARGET.value, replicas=mover.replicas, objects=[text])
+    ready = act(owner, f"ready-{name}", ActKind.READY, objects=[text])
+    yield from (start, ready, stop) if idempotent else (stop, start, ready)
+
+
+def hand_over(owner: ServiceId, schedules: Sequence[ObjectRef]) -> Iterator[Act]:
+    """Each schedule closed on the source, its Jobs waited for, then opened on the target."""
+    for ref in schedules:
+        yield act(owner, f"handover-{ref.name}", ActKind.HANDOVER, objects=[text_of(ref)])

@@ -1,0 +1,181 @@
+"""Makes a plan.
+
+ground    each namespace's objects are on the target; workers stopped, schedules suspended
+join      every service is adopted on both sides with all traffic home, so whatever starts on the target finds
+          all that it calls, wherever that runs
+wave-1..n workload copied, ready, pinned; weights; target is home; soak
+leave     the source shrinks, the target is given back its Services, workers and schedules change sides
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from landbridge.assess.assess import open_blockers
+from landbridge.assess.facts import Facts
+from landbridge.errors import BlockedError, DocumentError, Mistake
+from landbridge.laws.weights import check_percent
+from landbridge.model.catalog import Catalog
+from landbridge.model.inventory import Finding, Inventory
+from landbridge.model.plan import Act, Bounds, Plan, ServicePlan, Wave
+from landbridge.model.service import Limits, ServiceId
+from landbridge.plan import acts
+from landbridge.plan.order import levels
+from landbridge.plan.scope import Mover, Scope
+from landbridge.settings.migration import Migration, full_retry
+
+GROUND, JOIN, LEAVE = "ground", "join", "leave"
+
+
+def make(inventory: Inventory, findings: Sequence[Finding], migration: Migration, catalog: Catalog) -> Plan:
+    """The plan; the same input in any order gives the same plan.
+
+    Raises BlockedError while a blocker is open, DocumentError where a step is not one that the router can take.
+    """
+    _refuse_blockers(findings)
+    scope = Scope(facts=Facts(inventory=inventory, migration=migration))
+    _check_steps(scope, migration, catalog)
+    waves = [_ground(scope, migration), _join(scope, migration), *_moves(scope, migration), _leave(scope, migration)]
+    kept = tuple(wave for wave in waves if wave.services)
+    _check_approvals(migration, kept)
+    return Plan(source=inventory.source.name, target=inventory.target.name, waves=kept, bounds=_bounds(migration))
+
+
+def _refuse_blockers(findings: Sequence[Finding]) -> None:
+    blockers = open_blockers(tuple(findings))
+    if blockers:
+        lines = [f"{f.object} {f.message} ({f.check})" for f in blockers[:20]]
+        more = [f"and {len(blockers) - 20} more"] if len(blockers) > 20 else []
+        raise BlockedError(
+            "\n  ".join([f"{len(blockers)} blockers forbid a plan:", *lines, *more]),
+            where="assessment.json",
+            advice="mend them, or accept them in migration.yaml with a reason; `landbridge assess` has the advice",
+        )
+
+
+def _check_steps(scope: Scope, migration: Migration, catalog: Catalog) -> None:
+    limits = catalog.routers.get(migration.router) or Limits()
+    wrong = {
+        f"{service.id}: {refusal.reason}": None
+        for service in scope.moving
+        for percent in migration.steps_of(service.id)
+        if (refusal := check_percent(percent, limits))
+    }
+    if wrong:
+        mistakes = [Mistake(file="migration.yaml", line=None, path="steps", message=text) for text in wrong]
+        raise DocumentError("the router cannot take these steps", mistakes, advice="change steps or router")
+
+
+def _check_approvals(migration: Migration, waves: Sequence[Wave]) -> None:
+    names = [wave.name for wave in waves]
+    mistakes = [
+        Mistake(
+            file="migration.yaml",
+            line=None,
+            path=path,
+            message=f"there is no wave {', '.join(unknown)}; the plan has {', '.join(names)}",
+        )
+        for path, named in (("approve", migration.approve), ("windows", migration.windows))
+        if (unknown := [name for name in named if name not in names])
+    ]
+    if mistakes:
+        said = " and ".join(mistake.path for mistake in mistakes)
+        raise DocumentError(f"{said} names waves that do not exist", mistakes)
+
+
+def _bounds(migration: Migration) -> Bounds:
+    last = [step for step in migration.steps if step < 100]
+    return Bounds(
+        alpha=migration.alpha,
+        beta=migration.beta,
+        bursts=migration.bursts.value,
+        on_expiry=migration.lease.on_expiry.value,
+        lease_seconds=migration.lease.seconds,
+        concurrency=migration.concurrency,
+        max_hold_dwells=migration.max_hold_dwells,
+        bake_percent=last[-1] if last else 100,
+        full_retry=tuple(sorted(full_retry(migration))),
+    )
+
+
+def _wave(name: str, entries: Iterable[ServicePlan], migration: Migration) -> Wave:
+    services = tuple(sorted((entry for entry in entries if entry.acts), key=lambda entry: entry.service))
+    window = migration.windows.get(name, "")
+    return Wave(name=name, services=services, approval=name in migration.approve, window=window)
+
+
+def _entry(
+    service: ServiceId, made: Iterable[Act], migration: Migration, after: Iterable[ServiceId] = ()
+) -> ServicePlan:
+    idempotent = migration.service(service).idempotent
+    return ServicePlan(service=service, acts=tuple(made), after=tuple(sorted(after)), idempotent=idempotent)
+
+
+def _of_namespace(name: str) -> ServiceId:
+    return ServiceId(name, "*")
+
+
+def _ground(scope: Scope, migration: Migration) -> Wave:
+    entries = []
+    for number, (namespace, objects) in enumerate(scope.copies.items()):
+        wide = scope.cluster_wide if number == 0 else []
+        owner = _of_namespace(namespace)
+        entries.append(_entry(owner, acts.ground(owner, objects, wide, scope.workers.get(namespace, ())), migration))
+    return _wave(GROUND, entries, migration)
+
+
+def _join(scope: Scope, migration: Migration) -> Wave:
+    router = migration.router
+    return _wave(
+        JOIN,
+        (
+            _entry(service.id, acts.join(service.id, migration, router, _size(scope, service.id)), migration)
+            for service in scope.joined
+        ),
+        migration,
+    )
+
+
+def _size(scope: Scope, service: ServiceId) -> int:
+    """How many pods home needs before traffic may go back to it."""
+    return max(1, sum(mover.replicas for mover in scope.workloads([service])))
+
+
+def _moves(scope: Scope, migration: Migration) -> list[Wave]:
+    wave_of = levels((service.id for service in scope.moving), scope.facts.inventory, migration)
+    entries: dict[int, list[ServicePlan]] = {}
+    for head, members in scope.groups.items():
+        number = max(wave_of[member] for member in members)
+        movers = scope.workloads(members)
+        for member in members:
+            made = [*(acts.bring(head, movers) if member == head else ()), *acts.shift(member, migration)]
+            wanted = {ServiceId.parse(name) for name in migration.service(member).after}
+            after = {other for other in wanted if wave_of.get(other) == number and other not in members}
+            after |= {head} - {member}
+            entries.setdefault(number, []).append(_entry(member, made, migration, after))
+    return [
+        _wave(f"wave-{position}", entries[number], migration)
+        for position, number in enumerate(sorted(entries), start=1)
+    ]
+
+
+def _leave(scope: Scope, migration: Migration) -> Wave:
+    entries = []
+    for head, members in scope.groups.items():
+        movers: Sequence[Mover] = scope.workloads(members)
+        for member in members:
+            lead = member == head
+            made = [
+                *(acts.leave(head, members, movers) if lead else ()),
+                *acts.part(member),
+                *(acts.unpin(head, movers) if lead else ()),
+            ]
+            entries.append(_entry(member, made, migration, {head} - {member}))
+    for namespace in scope.copies:
+        owner = _of_namespace(namespace)
+        made = [*acts.hand_over(owner, scope.schedules.get(namespace, ()))]
+        for mover in scope.workers.get(namespace, ()):
+            known = migration.workers.get(f"{namespace}/{mover.ref.name}")
+            made += acts.move_worker(owner, mover, idempotent=bool(known and known.idempotent))
+        entries.append(_entry(owner, made, migration))
+    return _wave(LEAVE, entries, migration)

@@ -1,0 +1,1 @@
+"""What a migration did, on one page that needs no network."""

@@ -1,0 +1,350 @@
+"""The model of migration.yaml. Names in the file are camelCase, as in Kubernetes; here they are Python's.
+
+`docs/migration-yaml.md` is rendered from these fields.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from landbridge.judge.bursts import Bursts
+from landbridge.laws.window import read_window
+from landbridge.model.service import Protocol, ServiceId
+
+DEFAULT_STEPS = (1, 5, 10, 25, 50, 75, 95, 100)
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+
+
+def read_duration(value: Any) -> Any:
+    """Seconds from a number or from text such as `90s`, `5m`, `1h30m`; ValueError otherwise."""
+    if isinstance(value, str):
+        parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)([smhd])", value)
+        if not parts or "".join(number + unit for number, unit in parts) != value:
+            raise ValueError(f"{value!r} is not a duration such as 90s, 5m or 1h30m")
+        return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("has to be a duration such as 90s, 5m or 1h30m")
+    return value
+
+
+def read_label(value: str) -> str:
+    """A name that can stand in object names: a DNS label (RFC 1123)."""
+    if not _LABEL.match(value):
+        raise ValueError(f"{value!r} has to be lower-case letters, digits and '-', at most 63")
+    return value
+
+
+def read_id(value: str) -> str:
+    """`namespace/name`; ValueError otherwise."""
+    return str(ServiceId.parse(value))
+
+
+def read_spoken(value: Protocol) -> Protocol:
+    """What a TCP port may be said to speak; ValueError for what a waypoint does not carry."""
+    if value is Protocol.UDP:
+        raise ValueError("a waypoint carries no UDP: http, grpc or tcp")
+    return value
+
+
+def read_steps(steps: tuple[int, ...]) -> tuple[int, ...]:
+    """Weights in percent: rising, within 1 to 100, the last one 100."""
+    if any(not 1 <= step <= 100 for step in steps):
+        raise ValueError("weights are whole percents from 1 to 100")
+    if any(after <= before for before, after in pairwise(steps)):
+        raise ValueError("weights have to rise from step to step")
+    if not steps or steps[-1] != 100:
+        raise ValueError("the last weight has to be 100")
+    return steps
+
+
+Spoken = Annotated[Protocol, AfterValidator(read_spoken)]
+Duration = Annotated[float, BeforeValidator(read_duration), Field(ge=0, le=366 * 86400)]
+Label = Annotated[str, AfterValidator(read_label)]
+Id = Annotated[str, AfterValidator(read_id)]
+Hours = Annotated[str, AfterValidator(read_window)]
+Steps = Annotated[tuple[int, ...], AfterValidator(read_steps)]
+
+
+class Settings(BaseModel):
+    """What all parts of the file have in common: unknown names are mistakes, values do not change."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
+    )
+
+
+class Cluster(Settings):
+    """One end of the migration."""
+
+    name: Label = Field(description="short name; mirrors are called `SERVICE-NAME`")
+    kind: str = Field("kubernetes", description="kind of platform")
+    context: str = Field(min_length=1, description="context in the kubeconfig")
+    kubeconfig: str = Field("", description="kubeconfig file; empty means $KUBECONFIG or ~/.kube/config")
+
+
+class OnExpiry(StrEnum):
+    """What a split does when the run's lease has run out."""
+
+    HOME = "home"
+    STAY = "stay"
+
+
+class Retries(StrEnum):
+    """Which failed requests the waypoint sends again."""
+
+    SAFE = "safe"
+    FULL = "full"
+
+
+class Lease(Settings):
+    """The run's lease, and what its expiry does."""
+
+    on_expiry: OnExpiry = Field(OnExpiry.HOME, description="home: all traffic goes home; stay: the weight stays")
+    seconds: Annotated[float, BeforeValidator(read_duration), Field(ge=5, le=300)] = Field(
+        15, description="how long the lease lives without its runner"
+    )
+
+
+class Accepted(Settings):
+    """A finding that people have looked at and take as it is."""
+
+    check: str = Field(description="name of the check")
+    object: str = Field("*", description="the object as the assessment writes it; * and ? match")
+    reason: str = Field(min_length=3, description="why this is fine")
+    date: dt.date = Field(description="when that was decided, as 2026-11-21")
+
+    def covers(self, check: str, subject: str) -> bool:
+        """Whether it speaks of this finding."""
+        return check == self.check and fnmatchcase(subject, self.object)
+
+
+class JsonPatch(Settings):
+    """One operation of JSON Patch (RFC 6902)."""
+
+    op: Literal["add", "remove", "replace", "move", "copy", "test"] = Field(description="what to do")
+    path: str = Field(pattern=r"^(/.*)?$", description="JSON pointer to the place")
+    value: Any = Field(None, description="for add, replace and test")
+    from_: str = Field("", alias="from", description="for move and copy")
+
+
+class ObjectPatch(Settings):
+    """Changes to objects of one kind while they are copied."""
+
+    kind: str = Field(description="kind of the objects")
+    name: str = Field("*", description="their name; * and ? match")
+    namespace: str = Field("*", description="their namespace; * and ? match")
+    patch: tuple[JsonPatch, ...] = Field(description="operations, in order")
+
+
+class CopyRules(Settings):
+    """How objects change on their way to the target, beyond the rules of docs/copy.md."""
+
+    images: dict[str, str] = Field({}, description="image prefix on the source: prefix on the target")
+    finalizers: tuple[str, ...] = Field((), description="finalizers to keep; all others are dropped")
+    exclude: tuple[str, ...] = Field((), description="objects left out, as `ConfigMap shop/flags`; * and ? match")
+    patches: tuple[ObjectPatch, ...] = Field((), description="changes by kind and name")
+
+    def excludes(self, subject: str) -> bool:
+        """Whether the object `Kind namespace/name` stays behind."""
+        return any(fnmatchcase(subject, pattern) for pattern in self.exclude)
+
+
+class DataPlane(Settings):
+    """The programs that landbridge puts into the clusters."""
+
+    image: str = Field("", description="image of the agent; empty means the one of this version")
+    envoy_image: str = Field("", description="image of Envoy; empty means the agent's image, which has one")
+    waypoints: int = Field(2, ge=1, le=20, description="waypoint pods in each namespace")
+    gateways: int = Field(2, ge=1, le=20, description="gateway pods in each cluster")
+    workers: int = Field(2, ge=1, le=64, description="threads of each Envoy; a request costs a quarter less on one")
+
+
+class ServiceSettings(Settings):
+    """What differs for one service; what is left out is as above."""
+
+    skip: bool = Field(default=False, description="leave this service where it is")
+    steps: Steps | None = Field(None, description="weights in percent")
+    dwell: Duration | None = Field(None, description="time at each weight")
+    soak: Duration | None = Field(None, description="time at 100 before the source may shrink")
+    protocols: dict[str, Spoken] = Field({}, description="port name or number: http, grpc or tcp")
+    idempotent: bool | None = Field(None, description="whether a request may be executed twice; unknown counts as no")
+    retries: Retries = Field(Retries.SAFE, description="safe: only what cannot have been executed; full: also 5xx")
+    request_rate: float | None = Field(None, gt=0, description="requests a second, for the plan's forecasts")
+    pools: dict[str, int] = Field({}, description="data store: connections that each pod may open to it")
+    after: tuple[Id, ...] = Field((), description="services that move before this one, as namespace/name")
+
+
+class WorkerSettings(Settings):
+    """What differs for a workload behind no service: a consumer, a scheduler."""
+
+    idempotent: bool | None = Field(None, description="true: it may run on both sides at once; else never twice")
+    skip: bool = Field(default=False, description="leave it where it is")
+
+
+class Prometheus(Settings):
+    """The Prometheus that scrapes the callers in one cluster; one replica, not a pair behind one address."""
+
+    url: str = Field(pattern=r"^https?://[^\s]+$", description="where its API is, as http://prometheus.legacy:9090")
+    matchers: dict[str, str] = Field({}, description="labels that pick this cluster out of one that both share")
+    token_file: str = Field("", description="file with a bearer token")
+    ca_file: str = Field("", description="file with the certificates that may have signed its own")
+
+
+class Metrics(Settings):
+    """What counts the requests that the judge compares."""
+
+    provider: str = Field("envoy", description="envoy: the waypoints' own counters; prometheus: those of a data plane")
+    plane: str = Field("linkerd", description="whose series Prometheus has")
+    source: Prometheus | None = Field(None, description="the source cluster's Prometheus")
+    target: Prometheus | None = Field(None, description="the target cluster's Prometheus")
+    every: Annotated[float, BeforeValidator(read_duration), Field(ge=1, le=300)] = Field(
+        5, description="how often Prometheus is asked"
+    )
+    silence: Annotated[float, BeforeValidator(read_duration), Field(ge=5, le=3600)] = Field(
+        90, description="so long without a new sample is no data: three scrape intervals at least"
+    )
+    strata: tuple[str, ...] = Field((), description="labels of callers that are judged apart, as [deployment]")
+
+    @model_validator(mode="after")
+    def _has_ends(self) -> Metrics:
+        if self.provider == "prometheus" and not (self.source and self.target):
+            raise ValueError("provider prometheus needs source and target, each with a url")
+        return self
+
+
+class Breach(StrEnum):
+    """What a guard's breach does."""
+
+    HOLD = "hold"
+    ROLL_BACK = "rollBack"
+
+
+class Guard(Settings):
+    """A query with a bound, or an alert, that has to be well while services move."""
+
+    query: str = Field("", description="PromQL; each value that it gives has to be within the bounds")
+    min: float | None = Field(None, allow_inf_nan=False, description="smallest good value")
+    max: float | None = Field(None, allow_inf_nan=False, description="largest good value")
+    alert: str = Field("", description="name of an alert that must not fire")
+    labels: dict[str, str] = Field({}, description="labels that the alert has to have")
+    on: Literal["source", "target"] = Field("target", description="whose Prometheus is asked")
+    services: tuple[str, ...] = Field(("*",), description="services that it holds, as namespace/name; * and ? match")
+    every: Annotated[float, BeforeValidator(read_duration), Field(ge=1, le=3600)] = Field(
+        15, description="how often it is asked"
+    )
+    breach: Breach = Field(Breach.HOLD, description="what happens to them; rollBack is outside the promise of alpha")
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Guard:
+        if bool(self.query) == bool(self.alert):
+            raise ValueError("a guard has either a query or an alert")
+        if self.query and self.min is None and self.max is None:
+            raise ValueError("a query needs min or max")
+        if self.alert and (self.min is not None or self.max is not None):
+            raise ValueError("an alert fires or not: it has no min or max")
+        if self.query and self.labels:
+            raise ValueError("labels are for alerts; a query has its own")
+        return self
+
+
+class Store(Settings):
+    """A data store that both sides share."""
+
+    max_connections: int = Field(gt=0, description="connections that it accepts")
+    used_by_others: int = Field(0, ge=0, description="connections of programs that do not move")
+
+
+class Migration(Settings):
+    """The whole of migration.yaml."""
+
+    version: Literal[1] = Field(1, description="version of this format")
+    source: Cluster = Field(description="where the services run now")
+    target: Cluster = Field(description="where they go")
+    namespaces: tuple[Label, ...] = Field(min_length=1, description="namespaces that move")
+    router: str = Field("auto", description="how traffic is divided; auto takes what the clusters have")
+    steps: Steps = Field(DEFAULT_STEPS, description="weights in percent, for all services")
+    dwell: Duration = Field(300.0, description="time at each weight")
+    max_dwell: Duration = Field(
+        3600.0,
+        description="up to this a step is stretched, where the rate is known, until it sees ten times the errors",
+    )
+    soak: Duration = Field(3600.0, description="time at 100 before the source may shrink")
+    alpha: float = Field(0.01, gt=0, lt=0.5, description="how often a healthy service may be rolled back at most")
+    beta: float = Field(0.01, gt=0, lt=0.5, description="how often a broken one may be missed, for forecasts")
+    bursts: Bursts = Field(
+        Bursts.CAP, description="what counts as one failure: request, session or cap (docs/judge.md)"
+    )
+    concurrency: int = Field(8, ge=1, le=1000, description="services that move at the same time")
+    max_hold_dwells: int = Field(5, ge=1, le=100, description="dwells in hold after which a person is asked")
+    approve: tuple[str, ...] = Field((), description="waves that wait for `landbridge approve`, as leave or wave-2")
+    windows: dict[str, Hours] = Field(
+        {}, description="hours in which services of a wave may begin, as `wave-1: Mon-Thu 09:00-16:00 Europe/Berlin`"
+    )
+    lease: Lease = Field(Lease(), description="the run's lease")
+    data_plane: DataPlane = Field(DataPlane(), description="programs put into the clusters")
+    copy_: CopyRules = Field(CopyRules(), alias="copy", description="how objects change when they are copied")
+    metrics: Metrics = Field(Metrics(), description="what counts the requests that are judged")
+    guards: dict[Label, Guard] = Field({}, description="what else has to be well, by a name of your own")
+    services: dict[Id, ServiceSettings] = Field({}, description="what differs, by namespace/name")
+    workers: dict[Id, WorkerSettings] = Field({}, description="workloads behind no service, by namespace/name")
+    stores: dict[str, Store] = Field({}, description="data stores that both sides share, by name")
+    accepted: tuple[Accepted, ...] = Field((), description="findings taken as they are")
+
+    @model_validator(mode="after")
+    def _ends_differ(self) -> Migration:
+        if self.source.name == self.target.name:
+            raise ValueError("source and target need different names")
+        same_place = (self.source.context, self.source.kubeconfig) == (self.target.context, self.target.kubeconfig)
+        if same_place:
+            raise ValueError("source and target are the same context")
+        return self
+
+    @model_validator(mode="after")
+    def _guards_can_ask(self) -> Migration:
+        for name, guard in self.guards.items():
+            if (self.metrics.source if guard.on == "source" else self.metrics.target) is None:
+                raise ValueError(f"guard {name} asks the {guard.on}'s Prometheus: metrics.{guard.on} needs its url")
+        return self
+
+    def service(self, service: ServiceId) -> ServiceSettings:
+        """What differs for a service; the defaults where nothing does."""
+        return self.services.get(str(service), NOTHING)
+
+    def steps_of(self, service: ServiceId) -> tuple[int, ...]:
+        """The weights of a service in percent."""
+        return self.service(service).steps or self.steps
+
+    def dwell_of(self, service: ServiceId) -> float:
+        """Seconds at each weight of a service."""
+        own = self.service(service).dwell
+        return self.dwell if own is None else own
+
+    def soak_of(self, service: ServiceId) -> float:
+        """Seconds at 100 before the source of a service may shrink."""
+        own = self.service(service).soak
+        return self.soak if own is None else own
+
+    def reason(self, check: str, subject: str) -> str:
+        """Why a finding is accepted, with the date; empty when it is not."""
+        for entry in self.accepted:
+            if entry.covers(check, subject):
+                return f"{entry.reason} ({entry.date.isoformat()})"
+        return ""
+
+
+NOTHING = ServiceSettings()
+
+
+def full_retry(migration: Migration) -> Iterable[str]:
+    """The services whose owners want full retries."""
+    return (name for name, service in migration.services.items() if service.retries is Retries.FULL)

@@ -1,0 +1,1 @@
+"""Anything that runs somewhere, as Kubernetes objects for the target. Pure."""

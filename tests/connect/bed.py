@@ -1,0 +1,157 @@
+"""The bed of the tests with pods: an echo service and open-loop callers in a namespace of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from landbridge.clients.kinds import DEPLOYMENT, NAMESPACE, POD, TRAFFICSPLIT
+from landbridge.clients.kubernetes import Kubernetes
+from landbridge.clock import Clock, SystemClock, wait_for
+from landbridge.connect.connect import is_rolled_out
+from landbridge.model.service import Manifest, ServiceId
+
+PROGRAMS = Path(__file__).parent / "programs"
+PRINT = sha256(b"".join(file.read_bytes() for file in sorted(PROGRAMS.glob("*.py")))).hexdigest()[:16]
+LABELS = {"app": "echo"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bed:
+    """Where the echo service lives; `image` has Python."""
+
+    namespace: str
+    image: str
+    clock: Clock = field(default_factory=SystemClock)
+
+    @property
+    def echo(self) -> ServiceId:
+        return ServiceId(self.namespace, "echo")
+
+    async def lay(self, k8s: Kubernetes) -> None:
+        """Namespace and programs."""
+        await k8s.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
+        texts = {file.name: file.read_text() for file in PROGRAMS.glob("*.py")}
+        meta = {"name": "programs", "namespace": self.namespace}
+        await k8s.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": texts}, force=True)
+
+    async def serve(self, k8s: Kubernetes, replicas: int = 2) -> None:
+        """The echo pods, without their Service."""
+        await k8s.apply(self.deployment("echo", ["echo.py"], replicas, {"CLUSTER": k8s.name}, probe=True), force=True)
+        await self.ready(k8s, "echo")
+
+    def service(self, **spec: Any) -> Manifest:
+        """The echo Service as its owner writes it."""
+        ports = [
+            {"name": "http", "port": 80, "targetPort": "web", "protocol": "TCP"},
+            {"name": "tcp-line", "port": 7000, "targetPort": 7000, "protocol": "TCP"},
+        ]
+        meta = {"name": "echo", "namespace": self.namespace, "labels": dict(LABELS)}
+        return {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": meta,
+            "spec": {"selector": dict(LABELS), "ports": ports, **spec},
+        }
+
+    async def call(self, k8s: Kubernetes, *, rate: float = 50, held: int = 4, name: str = "caller") -> None:
+        """Start the callers."""
+        arguments = ["caller.py", "echo", str(rate), str(held)]
+        await k8s.apply(self.deployment(name, arguments, 1, {}), force=True)
+        await self.ready(k8s, name)
+
+    async def counts(self, k8s: Kubernetes, name: str = "caller") -> dict[str, Any]:
+        """What the callers have counted so far."""
+        [pod] = await k8s.list(POD, self.namespace, labels=f"app={name}")
+        found: list[dict[str, Any]] = []
+
+        async def printed() -> bool:
+            text = await k8s.logs(pod["metadata"]["name"], self.namespace, tail=1)
+            if text.strip().startswith("{"):
+                found.append(json.loads(text))
+            return bool(found)
+
+        await wait_for(printed, what="the callers' first line", within=20, clock=self.clock)
+        return found[-1]
+
+    async def split(self, k8s: Kubernetes, other: str, percent: int) -> None:
+        """Declare how much goes to the other cluster."""
+        backends = [
+            {"service": "echo-leaf", "weight": 100 - percent},
+            {"service": f"echo-{other}", "weight": percent},
+        ]
+        meta = {"name": "echo", "namespace": self.namespace}
+        spec = {"service": "echo", "backends": backends}
+        split = {"apiVersion": TRAFFICSPLIT.api_version, "kind": "TrafficSplit", "metadata": meta, "spec": spec}
+        await k8s.apply(split, force=True)
+
+    async def ready(self, k8s: Kubernetes, name: str) -> None:
+        async def available() -> bool:
+            return is_rolled_out(await k8s.get(DEPLOYMENT, name, self.namespace))
+
+        await wait_for(available, what=f"{name} in {k8s.name} available", within=60, clock=self.clock)
+
+    async def pass_requests(self, k8s: Kubernetes, number: int) -> dict[str, Any]:
+        """Wait until so many more requests were sent, and return the counts' growth meanwhile."""
+        before = await self.counts(k8s)
+
+        async def enough() -> dict[str, Any] | None:
+            now = await self.counts(k8s)
+            return now if now["sent"] - before["sent"] >= number else None
+
+        now = await wait_for(enough, what=f"{number} requests", within=60, clock=self.clock, every=0.5)
+        return growth(before, now)
+
+    async def remove(self, k8s: Kubernetes) -> None:
+        await k8s.delete(NAMESPACE, self.namespace)
+
+    async def gone(self, k8s: Kubernetes) -> None:
+        async def absent() -> bool:
+            return await k8s.find(NAMESPACE, self.namespace) is None
+
+        await wait_for(absent, what=f"{self.namespace} gone", within=120, clock=self.clock, every=0.5)
+
+    def deployment(
+        self, name: str, arguments: list[str], replicas: int, env: Mapping[str, str], *, probe: bool = False
+    ) -> Manifest:
+        container: dict[str, Any] = {
+            "name": name,
+            "image": self.image,
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["python3", "-u", *[f"/programs/{a}" if a.endswith(".py") else a for a in arguments]],
+            "env": [{"name": key, "value": value} for key, value in env.items()],
+            "resources": {"requests": {"cpu": "5m", "memory": "16Mi"}},
+            "volumeMounts": [{"name": "programs", "mountPath": "/programs"}],
+        }
+        if probe:
+            container["ports"] = [{"name": "web", "containerPort": 8080}]
+            # the kubelet of a busy machine needs its time; an echo that is late is not one that has ended
+            get = {"path": "/", "port": 8080}
+            container["readinessProbe"] = {"httpGet": get, "periodSeconds": 1, "timeoutSeconds": 5}
+        return {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {
+                "replicas": replicas,
+                "selector": {"matchLabels": {"app": name}},
+                "template": {
+                    "metadata": {"labels": {"app": name}, "annotations": {"programs": PRINT}},
+                    "spec": {
+                        "containers": [container],
+                        "volumes": [{"name": "programs", "configMap": {"name": "programs"}}],
+                        "terminationGracePeriodSeconds": 2,
+                    },
+                },
+            },
+        }
+
+
+def growth(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """How much each count grew."""
+    numbers = {key for key, value in now.items() if isinstance(value, int)}
+    return {key: now[key] - before.get(key, 0) for key in numbers} | {"why": now["why"]}

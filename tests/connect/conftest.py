@@ -1,0 +1,88 @@
+"""Two joined clusters with an echo service under load, for the tests with pods."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest_asyncio
+
+from landbridge.clients.kubernetes import Kubernetes
+from landbridge.clock import SystemClock, wait_for
+from landbridge.connect.adopt import adopt, create_adopted
+from landbridge.connect.connect import connect
+from landbridge.connect.disconnect import disconnect, still_used
+from landbridge.connect.options import Options
+from landbridge.lab import Lab
+from tests.connect.bed import Bed, growth
+
+CLOCK = SystemClock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """`legacy` has the callers and the original pods; `eks` has the copy."""
+
+    lab: Lab
+    legacy: Kubernetes
+    eks: Kubernetes
+    bed: Bed
+
+    async def weight(self, percent: int) -> None:
+        """So much of everything goes to eks, from callers on both sides."""
+        await self.bed.split(self.legacy, "eks", percent)
+        await self.bed.split(self.eks, "legacy", 100 - percent)
+
+    async def counts(self) -> dict[str, Any]:
+        return await self.bed.counts(self.legacy)
+
+    async def since(self, before: dict[str, Any], requests: int = 150) -> dict[str, Any]:
+        """What was counted since, once so many more requests were sent."""
+        await self.bed.pass_requests(self.legacy, requests)
+        return growth(before, await self.counts())
+
+
+def clients(lab: Lab) -> tuple[Kubernetes, Kubernetes]:
+    from landbridge.clients.kubeconfig import load
+
+    made = [Kubernetes(load(place.kubeconfig).context(), name=place.name) for place in lab.clusters]
+    return made[0], made[1]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def joined(lab: Lab) -> AsyncIterator[Joined]:
+    """Joined for one module, adopted on both sides, the copy ready, all weight on legacy, callers running."""
+    bed = Bed(namespace=f"connect-{secrets.token_hex(3)}", image=lab.images["python"])
+    async with AsyncExitStack() as stack:
+        legacy, eks = clients(lab)
+        for k8s in (legacy, eks):
+            stack.push_async_callback(k8s.close)
+            await bed.lay(k8s)
+        stack.push_async_callback(_leave, bed, legacy, eks)
+        await connect(legacy, eks, Options(namespaces=(bed.namespace,), image=lab.images["landbridge"]))
+        await legacy.apply(bed.service())
+        await bed.serve(legacy)
+        await adopt(legacy, bed.echo, other="eks", clock=CLOCK)
+        await create_adopted(eks, bed.service(), other="legacy", clock=CLOCK)
+        await bed.serve(eks)
+        made = Joined(lab=lab, legacy=legacy, eks=eks, bed=bed)
+        await made.weight(0)
+        await bed.call(legacy)
+        await bed.pass_requests(legacy, 100)
+        yield made
+
+
+async def _leave(bed: Bed, *clusters: Kubernetes) -> None:
+    for k8s in clusters:
+        await bed.remove(k8s)
+
+    async def unused() -> bool:
+        return not [line for k8s in clusters for line in await still_used(k8s) if f" {bed.namespace}/" in line]
+
+    await wait_for(unused, what="the bed's Services gone", within=60, clock=CLOCK)
+    await disconnect(*clusters)
+    for k8s in clusters:
+        await bed.gone(k8s)

@@ -1,0 +1,94 @@
+"""What is rendered for a gateway, whatever is exported."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from landbridge.envoy.gateway import NOBODY
+from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE
+from landbridge.envoy.render import files
+from landbridge.envoy.state import Export, Gateway
+from landbridge.model.service import Protocol
+from tests.envoy.pair import Addresses, gateway_state
+from tests.envoy.states import gateways, pure
+from tests.envoy.test_waypoint import find
+
+AT = Addresses("127.78.0")
+
+
+def rendered(state: Gateway) -> dict[str, list[dict[str, Any]]]:
+    return {name: json.loads(content)["resources"] for name, content in files(state)}
+
+
+def chains(state: Gateway) -> dict[str, dict[str, Any]]:
+    doors = [listener for listener in rendered(state)[LISTENERS_FILE] if listener["name"] == "gateway"]
+    return {chain["name"]: chain for door in doors for chain in door["filter_chains"]}
+
+
+@pure
+@given(gateways())
+def test_one_chain_for_each_export_and_way_of_speaking(state: Gateway) -> None:
+    wanted = set()
+    for item in state.exports:
+        name = f"p{item.port}.{item.service}.{item.namespace}.eks"
+        wanted |= {f"tcp.{name}", f"health.{name}"} | ({name} if item.protocol is not Protocol.TCP else set())
+    made = chains(state)
+    assert set(made) == wanted
+    for name, chain in made.items():
+        assert chain["filter_chain_match"] == {"server_names": [name]}
+
+
+@pure
+@given(gateways())
+def test_a_new_export_changes_no_other_chain(state: Gateway) -> None:
+    more = Export(namespace="other", service="new", port=80, protocol=Protocol.HTTP, endpoints=())
+    bigger = Gateway(cluster="eks", exports=(more, *state.exports), allowed=state.allowed)
+    after = chains(bigger)
+    assert {name: after[name] for name in chains(state)} == chains(state)
+
+
+@pure
+@given(gateways())
+def test_endpoints_and_health_change_no_listener(state: Gateway) -> None:
+    empty = tuple(
+        Export(namespace=e.namespace, service=e.service, port=e.port, protocol=e.protocol, endpoints=())
+        for e in state.exports
+    )
+    emptied = Gateway(cluster="eks", exports=empty, allowed=state.allowed)
+    assert dict(files(emptied))[LISTENERS_FILE] == dict(files(state))[LISTENERS_FILE]
+
+
+@pure
+@given(gateways())
+def test_everything_needs_a_certificate_of_a_listed_caller(state: Gateway) -> None:
+    for chain in chains(state).values():
+        config = chain["transport_socket"]["typed_config"]
+        assert config["require_client_certificate"] is True
+        context = config["common_tls_context"]
+        assert set(context["tls_params"].values()) == {"TLSv1_3"}
+        names = context["combined_validation_context"]["default_validation_context"]["match_typed_subject_alt_names"]
+        assert [name["matcher"]["exact"] for name in names] == list(state.allowed)
+
+
+def test_an_empty_list_of_callers_lets_nobody_in() -> None:
+    names = list(find(rendered(gateway_state(AT, allowed=())), "match_typed_subject_alt_names"))
+    assert {name["matcher"]["exact"] for entry in names for name in entry} == {NOBODY}
+
+
+@pure
+@given(gateways())
+def test_every_cluster_that_is_named_is_there(state: Gateway) -> None:
+    made = rendered(state)
+    names = {cluster["name"] for cluster in made[CLUSTERS_FILE]}
+    assert set(find(made[LISTENERS_FILE], "cluster")) <= names
+    for health in find(made[LISTENERS_FILE], "cluster_min_healthy_percentages"):
+        assert set(health) <= names
+
+
+def test_udp_is_refused() -> None:
+    with pytest.raises(ValueError, match="UDP"):
+        Export(namespace="shop", service="dns", port=53, protocol=Protocol.UDP, endpoints=())

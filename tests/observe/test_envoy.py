@@ -1,0 +1,140 @@
+"""Counters to looks: deltas by cursor, whatever pods, scrapes and clocks do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from landbridge.model.look import Count, Cursor, Look, NoData, Reading
+from landbridge.model.service import Route, ServiceId, Side
+from landbridge.observe.envoy import Scrape, digest
+
+WEB = ServiceId("shop", "web")
+ROUTES = [Route(service=WEB, switches=())]
+CLUSTERS = {Side.SOURCE: "legacy", Side.TARGET: "eks"}
+
+
+def counters(
+    at: float, leaf: tuple[int, int], other: tuple[int, int], *, side: Side = Side.SOURCE, start: float = 1.0
+) -> dict[str, Any]:
+    mirror = f"web-{CLUSTERS[side.other]}"
+    backends = {
+        name: {"total": total, "bad": bad, "active": 0, "slower_ms": {"100": total // 2}}
+        for name, (total, bad) in {"web-leaf": leaf, mirror: other}.items()
+    }
+    weights = {"web-leaf": 75, mirror: 25}
+    return {"at": at, "envoy_start": start, "routes": {"shop/web/80": {"weights": weights, "backends": backends}}}
+
+
+def scrape(uid: str, what: dict[str, Any] | None, *, side: Side = Side.SOURCE, problem: str = "") -> Scrape:
+    return Scrape(side=side, namespace="shop", uid=uid, name=f"pod-{uid}", counters=what, problem=problem)
+
+
+def look(scrapes: list[Scrape], cursor: Cursor, at: float = 10.0) -> Look:
+    return digest(ROUTES, scrapes, cursor, at=at, names=CLUSTERS)
+
+
+def reading(found: Look) -> Reading:
+    answer = found.readings[WEB]
+    assert isinstance(answer, Reading), answer
+    return answer
+
+
+def test_the_first_look_is_the_baseline_and_the_second_the_difference() -> None:
+    first = look([scrape("a", counters(1, (100, 1), (10, 2)))], {})
+    assert reading(first).counts == {}
+    second = look([scrape("a", counters(2, (150, 1), (30, 5)))], first.cursor)
+    assert reading(second).counts == {
+        "legacy": {
+            Side.SOURCE: Count(n=50, bad=0, buckets={"100": 25}),
+            Side.TARGET: Count(n=20, bad=3, buckets={"100": 10}),
+        }
+    }
+    assert not reading(second).restarted
+
+
+def test_backends_are_sides_as_each_cluster_sees_them() -> None:
+    source, target = counters(1, (0, 0), (0, 0)), counters(1, (0, 0), (0, 0), side=Side.TARGET)
+    first = look([scrape("a", source), scrape("b", target, side=Side.TARGET)], {})
+    source, target = counters(2, (6, 0), (1, 0)), counters(2, (2, 0), (5, 0), side=Side.TARGET)
+    second = reading(look([scrape("a", source), scrape("b", target, side=Side.TARGET)], first.cursor))
+    assert {k: {s: c.n for s, c in v.items()} for k, v in second.counts.items()} == {
+        "legacy": {Side.SOURCE: 6, Side.TARGET: 1},
+        "eks": {Side.SOURCE: 5, Side.TARGET: 2},
+    }
+    assert second.weights == {"pod-a:80": 25, "pod-b:80": 75}
+
+
+def test_the_same_answer_again_and_one_overtaken_count_nothing() -> None:
+    first = look([scrape("a", counters(1, (10, 0), (0, 0)))], {})
+    second = look([scrape("a", counters(2, (30, 0), (0, 0)))], first.cursor)
+    for late in (counters(2, (30, 0), (0, 0)), counters(1.5, (20, 0), (0, 0))):
+        again = look([scrape("a", late)], second.cursor)
+        assert sum(c.n for sides in reading(again).counts.values() for c in sides.values()) == 0
+        assert again.cursor == second.cursor
+
+
+def test_a_restarted_envoy_counts_from_zero_and_says_so() -> None:
+    first = look([scrape("a", counters(1, (100, 0), (0, 0)))], {})
+    second = reading(look([scrape("a", counters(2, (7, 0), (0, 0), start=9.0))], first.cursor))
+    assert second.restarted
+    assert second.counts["legacy"][Side.SOURCE].n == 7
+
+
+def test_a_start_told_in_whole_seconds_is_no_restart() -> None:
+    first = look([scrape("a", counters(1, (100, 0), (0, 0), start=5.9))], {})
+    second = look([scrape("a", counters(2, (107, 0), (0, 0), start=5.1))], first.cursor)
+    assert not reading(second).restarted
+    third = reading(look([scrape("a", counters(3, (109, 0), (0, 0), start=6.6))], second.cursor))
+    assert not third.restarted
+    assert third.counts["legacy"][Side.SOURCE].n == 2
+
+
+def test_a_replaced_pod_is_said() -> None:
+    first = look([scrape("a", counters(1, (100, 0), (0, 0)))], {})
+    second = look([scrape("b", counters(2, (7, 0), (0, 0)))], first.cursor)
+    assert reading(second).restarted
+    assert set(second.cursor) == {"b"}
+
+
+def test_one_pod_that_does_not_answer_makes_the_look_no_data_and_nothing_is_lost() -> None:
+    both = [scrape("a", counters(1, (10, 0), (0, 0))), scrape("b", counters(1, (10, 0), (0, 0)))]
+    first = look(both, {})
+    silent = look([scrape("a", counters(2, (20, 0), (0, 0))), scrape("b", None, problem="timeout")], first.cursor)
+    assert silent.readings[WEB] == NoData(service=WEB, reason="pod-b: timeout")
+    assert silent.cursor == first.cursor
+    third = look([scrape(uid, counters(3, (30, 0), (0, 0))) for uid in "ab"], silent.cursor)
+    assert reading(third).counts["legacy"][Side.SOURCE].n == 40
+
+
+def test_a_pod_that_leaves_may_be_silent() -> None:
+    first = look([scrape(uid, counters(1, (10, 0), (0, 0))) for uid in "ab"], {})
+    leaving = replace(scrape("b", None, problem="gone"), leaving=True)
+    second = reading(look([scrape("a", counters(2, (15, 0), (0, 0))), leaving], first.cursor))
+    assert second.counts["legacy"][Side.SOURCE].n == 5
+
+
+def test_no_waypoint_is_no_data() -> None:
+    assert look([], {}).readings[WEB] == NoData(service=WEB, reason="no waypoint is running")
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, 50), st.sampled_from(["ok", "ok", "twice", "silent"])), max_size=30))
+def test_the_deltas_sum_to_what_the_pod_counted(steps: list[tuple[int, str]]) -> None:
+    total, at, seen = 0, 1.0, 0
+    cursor = look([scrape("a", counters(at, (0, 0), (0, 0)))], {}).cursor
+    for more, how in steps:
+        total, at = total + more, at + 1.0
+        answer = scrape("a", counters(at, (total, 0), (0, 0)))
+        tries = {"ok": [answer], "twice": [answer, answer], "silent": [scrape("a", None, problem="x")]}[how]
+        for one in tries:
+            found = look([one], cursor)
+            cursor = found.cursor
+            if isinstance(found.readings[WEB], Reading):
+                seen += sum(c.n for sides in reading(found).counts.values() for c in sides.values())
+    found = look([scrape("a", counters(at + 1, (total, 0), (0, 0)))], cursor)
+    seen += sum(c.n for sides in reading(found).counts.values() for c in sides.values())
+    assert seen == total

@@ -1,0 +1,48 @@
+"""A metrics provider for tests without pods: traffic that divides as the live splits say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from landbridge.clients.kinds import TRAFFICSPLIT
+from landbridge.clients.kubernetes import Kubernetes
+from landbridge.clock import Clock
+from landbridge.model.look import Count, Cursor, Look, NoData, Reading
+from landbridge.model.service import Route, ServiceId, Side
+
+
+@dataclass
+class Traffic:
+    """So many requests a look in each cluster, failing on the target at a rate; `silent` services give no data."""
+
+    source: Kubernetes
+    target: Kubernetes
+    clock: Clock
+    requests: int = 2000
+    bad: dict[ServiceId, float] = field(default_factory=dict)
+    silent: set[ServiceId] = field(default_factory=set)
+    stuck: dict[ServiceId, int] = field(default_factory=dict)
+    """What the target's waypoint goes on to obey, whatever its split says."""
+    looks: int = 0
+
+    async def read(self, routes: Sequence[Route], cursor: Cursor) -> Look:
+        self.looks += 1
+        readings = {route.service: await self._reading(route.service) for route in routes}
+        return Look(at=self.clock.now(), cursor={"pod": {"looks": self.looks}}, readings=readings)
+
+    async def _reading(self, service: ServiceId) -> Reading | NoData:
+        if service in self.silent:
+            return NoData(service=service, reason="nobody answers")
+        counts, weights = {}, {}
+        for k8s, backend in ((self.source, f"{service.name}-eks"), (self.target, f"{service.name}-leaf")):
+            split = await k8s.get(TRAFFICSPLIT, service.name, service.namespace)
+            percent = {b["service"]: b["weight"] for b in split["spec"]["backends"]}[backend]
+            new = self.requests * percent // 100
+            failed = round(new * self.bad.get(service, 0.0))
+            counts[k8s.name] = {
+                Side.TARGET: Count(n=new, bad=failed),
+                Side.SOURCE: Count(n=self.requests - new, bad=0),
+            }
+            weights[f"waypoint-{k8s.name}"] = percent if k8s is self.source else self.stuck.get(service, percent)
+        return Reading(service=service, counts=counts, weights=weights)

@@ -1,0 +1,154 @@
+"""One contract for every router, on a real API server."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+import pytest
+
+from landbridge.clients.kinds import NAMESPACE, SERVICE
+from landbridge.clients.kubernetes import Kubernetes
+from landbridge.errors import DriftError
+from landbridge.model.service import ServiceId, Side, Weight
+from landbridge.shift.router import HOME, ON_EXPIRY, RUN_LEASE, Place, RouterKind, SplitRouter, kept
+from landbridge.shift.table import ROUTERS
+
+pytestmark = pytest.mark.api
+
+
+async def make_service(k8s: Kubernetes) -> ServiceId:
+    namespace = f"shift-{uuid.uuid4().hex[:8]}"
+    await k8s.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    ports = [{"name": "http", "port": 80}, {"name": "admin", "port": 81}]
+    meta = {"name": "web", "namespace": namespace}
+    await k8s.create(
+        {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"selector": {"app": "web"}, "ports": ports}}
+    )
+    return ServiceId(namespace, "web")
+
+
+@pytest.fixture(params=sorted(ROUTERS))
+def kind(request: pytest.FixtureRequest) -> RouterKind:
+    return ROUTERS[request.param]
+
+
+@pytest.fixture(params=list(Side))
+async def router(request: pytest.FixtureRequest, kind: RouterKind, k8s: Kubernetes) -> SplitRouter:
+    place = Place(k8s=k8s, side=request.param, other="eks" if request.param is Side.SOURCE else "legacy")
+    made = kind.make(place, await make_service(k8s))
+    assert isinstance(made, SplitRouter)
+    return made
+
+
+async def live(router: SplitRouter) -> dict[str, object]:
+    found = await router.place.k8s.get(router.kind, router.service.name, router.service.namespace)
+    return {**found["metadata"].get("annotations", {}), "spec": found["spec"]}
+
+
+async def test_prepare_brings_everything_home_and_may_be_repeated(router: SplitRouter) -> None:
+    first = await router.prepare()
+    assert first.prior is None
+    assert (await router.get_weight()).percent == 0
+    await router.set_weight(await router.get_weight(), 30)
+    again = await router.prepare()
+    assert again.prior is not None
+    assert (await router.get_weight()).percent == 0
+
+
+async def test_every_percent_can_be_set_and_read(router: SplitRouter) -> None:
+    await router.prepare()
+    for percent in (1, 5, 50, 99, 100, 0):
+        before = await router.get_weight()
+        receipt = await router.set_weight(before, percent)
+        after = await router.get_weight()
+        assert after.percent == percent
+        assert after.version == receipt.version != before.version
+
+
+async def test_somebody_elses_weight_is_drift_and_named(router: SplitRouter) -> None:
+    await router.prepare()
+    expected = await router.get_weight()
+    spec = await router.spec(7, await router.place.k8s.get(router.kind, "web", router.service.namespace))
+    await router.place.k8s.patch(router.kind, "web", {"spec": spec}, router.service.namespace, manager="kubectl-edit")
+    with pytest.raises(DriftError, match="7 %, not 0 % as last seen; written by kubectl-edit at"):
+        await router.set_weight(expected, 25)
+    assert (await router.get_weight()).percent == 7
+
+
+async def test_a_write_beside_the_weight_is_no_drift(router: SplitRouter) -> None:
+    await router.prepare()
+    expected = await router.get_weight()
+    note = {"metadata": {"labels": {"team": "shop"}}}
+    await router.place.k8s.patch(router.kind, "web", note, router.service.namespace, manager="someone")
+    await router.set_weight(expected, 25)
+    assert (await router.get_weight()).percent == 25
+
+
+async def test_a_stale_expectation_is_refused(router: SplitRouter) -> None:
+    await router.prepare()
+    old = await router.get_weight()
+    await router.set_weight(old, 50)
+    with pytest.raises(DriftError):
+        await router.set_weight(old, 5)
+    with pytest.raises(DriftError):
+        await router.set_weight(Weight(percent=5, version=""), 10)
+
+
+async def test_every_write_changes_the_version_even_if_the_weight_is_right(router: SplitRouter) -> None:
+    router.place = replace(router.place, token=iter("abc").__next__)
+    await router.prepare()
+    before = await router.get_weight()
+    await router.set_weight(before, 0)
+    assert (await router.get_weight()).version != before.version
+
+
+async def test_finish_takes_the_lease_off_and_restore_puts_all_back(router: SplitRouter) -> None:
+    await router.prepare()
+    await router.set_weight(await router.get_weight(), 100)
+    before = await live(router)
+    assert before[RUN_LEASE] == "landbridge-run"
+    assert before[ON_EXPIRY] == "home"
+    receipt = await router.finish()
+    after = await live(router)
+    assert RUN_LEASE not in after
+    assert ON_EXPIRY not in after
+    assert after[HOME] == ("web-eks" if router.place.side is Side.SOURCE else "web-leaf")
+    assert after["spec"] == before["spec"]
+    await router.restore(receipt)
+    assert {k: v for k, v in (await live(router)).items() if k != "landbridge.dev/token"} == {
+        k: v for k, v in before.items() if k != "landbridge.dev/token"
+    }
+
+
+async def test_restore_deletes_what_did_not_exist_and_makes_what_did(router: SplitRouter) -> None:
+    made = await router.prepare()
+    found = await router.place.k8s.get(router.kind, "web", router.service.namespace)
+    await router.restore(made)
+    assert await router.place.k8s.find(router.kind, "web", router.service.namespace) is None
+    await router.restore(made)
+    await router.restore(replace(made, prior=kept(found)))
+    assert (await router.get_weight()).percent == 0
+
+
+async def test_a_split_of_somebody_else_is_never_touched(router: SplitRouter) -> None:
+    manifest = await router._manifest(40)
+    del manifest["metadata"]["labels"]
+    await router.place.k8s.create(manifest, manager="argocd")
+    with pytest.raises(DriftError, match="not landbridge's; written by argocd"):
+        await router.prepare()
+
+
+async def test_http_routes_never_name_a_backend_without_weight(k8s: Kubernetes) -> None:
+    service = await make_service(k8s)
+    router = ROUTERS["httproute"].make(Place(k8s=k8s, side=Side.SOURCE, other="eks"), service)
+    assert isinstance(router, SplitRouter)
+    await router.prepare()
+    for percent, names in ((0, {"web-leaf"}), (5, {"web-leaf", "web-eks"}), (100, {"web-eks"})):
+        await router.set_weight(await router.get_weight(), percent)
+        found = await k8s.get(router.kind, "web", service.namespace)
+        rules = found["spec"]["rules"]
+        assert [rule["backendRefs"][0]["port"] for rule in rules] == [80, 81]
+        assert all({ref["name"] for ref in rule["backendRefs"]} == names for rule in rules)
+    assert await k8s.get(NAMESPACE, service.namespace)
+    assert await k8s.get(SERVICE, "web", service.namespace)
