@@ -76,6 +76,7 @@ async def joined(lab: Lab) -> AsyncIterator[Joined]:
 
 
 async def _leave(bed: Bed, *clusters: Kubernetes) -> None:
+    """Take the bed away and the clusters apart; nobody calls any more, so the bed's own pods need not drain."""
     for k8s in clusters:
         await bed.remove(k8s)
 
