@@ -53,10 +53,12 @@ async def adopt(
     clock: Clock,
     side: Side = Side.SOURCE,
     protocols: Mapping[str, str] | None = None,
+    pods: str = "",
 ) -> tuple[Receipt, ...]:
     """Adopt a Service; the receipts say what the apex was.
 
-    `other` is the other cluster's name, `protocols` what people have stated of ports by number or name. Raises
+    `other` is the other cluster's name, `protocols` what people have stated of ports by number or name, `pods` what
+    policies have to know of its pods when none runs (`translate.callers.written`). Raises
     BlockedError naming the rule that forbids it, DriftError when somebody else keeps endpoints for the Service,
     LandbridgeError when no waypoint takes it on in time.
     """
@@ -64,7 +66,7 @@ async def adopt(
     held = await _own_leaf(k8s, service)
     if held is None:
         await _check(k8s, apex, other)
-        held = await k8s.create(_new_leaf(apex, protocols or {}))
+        held = await k8s.create(_new_leaf(apex, protocols or {}, pods))
     await _until(
         lambda: _leaf_follows(k8s, service), f"endpoints of {leaf_name(service.name)}", AGENT_PATIENCE, k8s, clock
     )
@@ -85,6 +87,7 @@ async def create_adopted(
     clock: Clock,
     side: Side = Side.TARGET,
     protocols: Mapping[str, str] | None = None,
+    pods: str = "",
 ) -> tuple[Receipt, ...]:
     """Bring a Service into a cluster that has none of its pods yet, adopted from its first moment.
 
@@ -94,8 +97,8 @@ async def create_adopted(
     service = ServiceId(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
     live = await k8s.find(SERVICE, service.name, service.namespace)
     if live and live["spec"].get("selector"):
-        return await adopt(k8s, service, other=other, clock=clock, side=side, protocols=protocols)
-    apex, born = adopted_pair(manifest, protocols)
+        return await adopt(k8s, service, other=other, clock=clock, side=side, protocols=protocols, pods=pods)
+    apex, born = adopted_pair(manifest, protocols, pods)
     if live is None:
         await _check(k8s, manifest, other)
         if await _own_leaf(k8s, service) is None:
@@ -185,9 +188,9 @@ async def _own_leaf(k8s: Kubernetes, service: ServiceId) -> Manifest | None:
     return found
 
 
-def _new_leaf(apex: Manifest, protocols: Mapping[str, str]) -> Manifest:
+def _new_leaf(apex: Manifest, protocols: Mapping[str, str], pods: str) -> Manifest:
     """What was stated when it was adopted before holds on: the other cluster may still call it by that."""
-    made = leaf(apex, state="adopting", protocols=protocols)
+    made = leaf(apex, state="adopting", protocols=protocols, pods=pods)
     if not protocols and (before := _annotations(apex).get(PROTOCOLS)):
         made["metadata"]["annotations"][PROTOCOLS] = before
     made["metadata"]["annotations"][PRIOR] = json.dumps(_prior_of(apex), sort_keys=True)
