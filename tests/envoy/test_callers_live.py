@@ -184,7 +184,7 @@ async def test_callers_under_load_notice_nothing_while_rules_change(door: Door) 
 
     async def updated() -> bool:
         stats = await door.envoy.stats("listener_manager.(listener_in_place_updated|total_filter_chains_draining)$")
-        seen = {one["name"].rpartition(".")[2]: one["value"] for one in stats["stats"] if "value" in one}
+        seen = {one["name"].rpartition(".")[2]: int(one["value"]) for one in stats["stats"] if "value" in one}
         return seen["listener_in_place_updated"] >= 60 and seen["total_filter_chains_draining"] == 0
 
     await wait_for(updated, what="every change was made in place", within=10, clock=CLOCK)

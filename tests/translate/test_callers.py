@@ -24,9 +24,9 @@ from landbridge.translate.callers import (
     named,
     pods_of,
     read,
-    texts,
     written,
 )
+from landbridge.translate.networks import texts
 from landbridge.translate.policies import MADE, WAYPOINT
 
 SPACES: Mapping[str, dict[str, str]] = {

@@ -22,13 +22,14 @@ from landbridge.clients.kubernetes import NAMESPACE, NETWORKPOLICY, POD, Kuberne
 from landbridge.model.manifest import labels_of, matches, name_of
 from landbridge.model.service import Manifest
 from landbridge.translate import callers as policy
+from landbridge.translate.networks import hosts, texts
 
 log = structlog.get_logger()
 Callers = Mapping[str, tuple[str, ...] | None]
 """By `<service>/<port>`: networks (CIDR), None for everybody."""
 
 FILE = "callers.json"
-LATE_SECONDS = 10.0
+LATE_SECONDS = 5.0
 """How long a restarted agent waits for the API server's answer before it goes on with what it remembers."""
 POLL_SECONDS = 0.05
 ROUTES = Path("/proc/net/route")
@@ -150,13 +151,13 @@ class Policies:
             pods=self._pods(),
         )
         pods = around.pods.get(self._namespace, ())
-        bridge = policy.hosts(gateway_address())
+        bridge = hosts(gateway_address())
         made: dict[str, tuple[str, ...] | None] = {}
         for item in allocations.values():
             service = selecting(world, item.service)
             called = behind(service, pods)
             found = policy.callers(around, called, target_port(service, item))
-            made[_key(item)] = policy.texts(None if found is None else found | bridge)
+            made[_key(item)] = texts(None if found is None else found | bridge)
         return made
 
     def _remember(self, made: Callers) -> None:

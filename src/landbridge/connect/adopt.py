@@ -54,16 +54,19 @@ async def adopt(
     side: Side = Side.SOURCE,
     protocols: Mapping[str, str] | None = None,
     pods: str = "",
+    enforce: bool = False,
 ) -> tuple[Receipt, ...]:
     """Adopt a Service; the receipts say what the apex was.
 
     `other` is the other cluster's name, `protocols` what people have stated of ports by number or name, `pods` what
-    policies have to know of its pods when none runs (`translate.callers.written`). Raises
-    BlockedError naming the rule that forbids it, DriftError when somebody else keeps endpoints for the Service,
-    LandbridgeError when no waypoint takes it on in time.
+    policies have to know of its pods when none runs (`translate.callers.written`); `enforce`: only behind waypoints
+    that keep policies. Raises BlockedError naming the rule that forbids it, DriftError when somebody else keeps
+    endpoints for the Service, LandbridgeError when no waypoint takes it on in time.
     """
     apex = await k8s.get(SERVICE, service.name, service.namespace)
     held = await _own_leaf(k8s, service)
+    if enforce:
+        await _check_policies(k8s, service.namespace)
     if held is None:
         await _check(k8s, apex, other)
         held = await k8s.create(_new_leaf(apex, protocols or {}, pods))
@@ -88,6 +91,7 @@ async def create_adopted(
     side: Side = Side.TARGET,
     protocols: Mapping[str, str] | None = None,
     pods: str = "",
+    enforce: bool = False,
 ) -> tuple[Receipt, ...]:
     """Bring a Service into a cluster that has none of its pods yet, adopted from its first moment.
 
@@ -97,7 +101,11 @@ async def create_adopted(
     service = ServiceId(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
     live = await k8s.find(SERVICE, service.name, service.namespace)
     if live and live["spec"].get("selector"):
-        return await adopt(k8s, service, other=other, clock=clock, side=side, protocols=protocols, pods=pods)
+        return await adopt(
+            k8s, service, other=other, clock=clock, side=side, protocols=protocols, pods=pods, enforce=enforce
+        )
+    if enforce:
+        await _check_policies(k8s, service.namespace)
     apex, born = adopted_pair(manifest, protocols, pods)
     if live is None:
         await _check(k8s, manifest, other)
@@ -175,6 +183,18 @@ async def _check(k8s: Kubernetes, apex: Manifest, other: str) -> None:
         raise BlockedError(
             f"no waypoint is ready in the namespace {space}", where=k8s.name, advice="run `landbridge connect` first"
         )
+
+
+async def _check_policies(k8s: Kubernetes, namespace: str) -> None:
+    """Every waypoint pod was told to keep policies: an older one would let everybody in to everything."""
+    for pod in await k8s.list(POD, namespace, labels=f"{names.ROLE}=waypoint"):
+        told = [word for container in pod["spec"]["containers"] for word in container.get("command") or ()]
+        if not pod["metadata"].get("deletionTimestamp") and not {"--policies", "enforce"} <= set(told):
+            raise BlockedError(
+                f"waypoint {namespace}/{pod['metadata']['name']} does not keep NetworkPolicies as the plan expects",
+                where=k8s.name,
+                advice="run `landbridge connect` again: migration.yaml says `policies: enforce`",
+            )
 
 
 async def _own_leaf(k8s: Kubernetes, service: ServiceId) -> Manifest | None:

@@ -35,8 +35,13 @@ def for_waypoint(namespace: str, *, enforce: bool = False) -> list[Manifest]:
     return [
         *_bound(names.WAYPOINT, namespace, rules, account=(names.WAYPOINT, namespace)),
         *_bound(lease, names.HOME, [_run_lease()], account=(names.WAYPOINT, namespace)),
-        *(_cluster_bound(f"{names.WAYPOINT}-{namespace}", wide, account=(names.WAYPOINT, namespace)) if wide else []),
+        *(_cluster_bound(wide_name(namespace), wide, account=(names.WAYPOINT, namespace)) if wide else []),
     ]
+
+
+def wide_name(namespace: str) -> str:
+    """The ClusterRole of a waypoint that keeps policies."""
+    return f"{names.WAYPOINT}-{namespace}"
 
 
 def for_gateway(other: str, options: Options) -> list[Manifest]:

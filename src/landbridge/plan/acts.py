@@ -36,8 +36,8 @@ def join(service: ServiceId, migration: Migration, router: str, replicas: int, p
     """
     protocols = {name: str(kind) for name, kind in sorted(migration.service(service).protocols.items())}
     stated: dict[str, Any] = {"protocols": protocols} if protocols else {}
-    if migration.data_plane.policies is Policies.ENFORCE and pods:
-        stated["pods"] = entries(pods)
+    if migration.data_plane.policies is Policies.ENFORCE:
+        stated |= {"policies": Policies.ENFORCE.value} | ({"pods": entries(pods)} if pods else {})
     yield act(service, "adopt-source", ActKind.ADOPT, side=Side.SOURCE.value, **stated)
     yield act(service, "adopt-target", ActKind.ADOPT, side=Side.TARGET.value, **stated)
     chosen = {"router": router} if router != "auto" else {}

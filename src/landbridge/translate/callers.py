@@ -12,15 +12,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import Any
 
 from landbridge.model.manifest import NONE, Fields, containers, labels_of, namespace_of, selects
 from landbridge.model.service import Manifest
+from landbridge.translate.networks import Network, Networks, both, hosts, merged, one_network, without
 from landbridge.translate.policies import MADE, ROLE
 
-Network = IPv4Network | IPv6Network
-Networks = frozenset[Network]
 ENDED = frozenset({"Succeeded", "Failed"})
 """A pod's phases in which its address may be another's already."""
 
@@ -151,8 +149,8 @@ def callers(around: Around, called: Sequence[Called], port: int | str) -> Networ
         return None
     found = limited[0]
     for other in limited[1:]:
-        found = _both(found, other)
-    return _merged((*found, *around.nodes()))
+        found = both(found, other)
+    return merged((*found, *around.nodes()))
 
 
 def differ(policies: Sequence[Manifest], called: Sequence[Called], port: int | str) -> bool:
@@ -168,24 +166,11 @@ def differ(policies: Sequence[Manifest], called: Sequence[Called], port: int | s
     return len(said) > 1
 
 
-def texts(found: Networks | None) -> tuple[str, ...] | None:
-    """Networks as CIDRs, in a stable order."""
-    if found is None:
-        return None
-    ordered = sorted(found, key=lambda one: (one.version, one.network_address, one.prefixlen))
-    return tuple(str(one) for one in ordered)
-
-
-def hosts(addresses: Iterable[str]) -> Networks:
-    """Single addresses as networks; what is none is left out."""
-    return frozenset(one for address in addresses for one in _network(address))
-
-
 def _may_call(around: Around, called: Called, port: int | None) -> Networks | None:
     rules = _rules(around.policies, called, port)
     if rules is None or not all(rule.get("from") for _, rule in rules):
         return None
-    return _merged(one for item, rule in rules for peer in rule["from"] for one in _of_peer(around, item, peer))
+    return merged(one for item, rule in rules for peer in rule["from"] for one in _of_peer(around, item, peer))
 
 
 def _rules(policies: Sequence[Manifest], called: Called, port: int | None) -> list[tuple[Manifest, Fields]] | None:
@@ -234,46 +219,12 @@ def _of_peer(around: Around, item: Manifest, peer: Fields) -> Iterator[Network]:
 
 
 def _of_block(block: Fields) -> Iterator[Network]:
-    for whole in _network(str(block.get("cidr"))):
+    for whole in one_network(str(block.get("cidr"))):
         left: list[Network] = [whole]
         for text in block.get("except") or ():
-            for taken in _network(str(text)):
-                left = [part for one in left for part in _without(one, taken)]
+            for taken in one_network(str(text)):
+                left = [part for one in left for part in without(one, taken)]
         yield from left
-
-
-def _without(whole: Network, taken: Network) -> Iterable[Network]:
-    """A network without another that lies in it, holds it, or is elsewhere."""
-    if isinstance(whole, IPv4Network) and isinstance(taken, IPv4Network):
-        return () if whole.subnet_of(taken) else whole.address_exclude(taken) if taken.subnet_of(whole) else (whole,)
-    if isinstance(whole, IPv6Network) and isinstance(taken, IPv6Network):
-        return () if whole.subnet_of(taken) else whole.address_exclude(taken) if taken.subnet_of(whole) else (whole,)
-    return (whole,)
-
-
-def _both(some: Networks, others: Networks) -> Networks:
-    """What lies in both: two CIDRs are apart, or one holds the other."""
-    inner = {one for one in some if _is_within(one, others)} | {one for one in others if _is_within(one, some)}
-    return _merged(inner)
-
-
-def _is_within(one: Network, found: Networks) -> bool:
-    return any(one.supernet(new_prefix=length) in found for length in range(one.prefixlen + 1))
-
-
-def _merged(found: Iterable[Network]) -> Networks:
-    known = set(found)
-    four = collapse_addresses(one for one in known if isinstance(one, IPv4Network))
-    six = collapse_addresses(one for one in known if isinstance(one, IPv6Network))
-    return frozenset((*four, *six))
-
-
-def _network(text: str) -> Iterator[Network]:
-    """The network, or none where the text is none: a rule that cannot be read lets nobody in."""
-    try:
-        yield ip_network(text, strict=False)
-    except ValueError:
-        return
 
 
 def _addresses(status: Fields, many: str, one: str) -> tuple[str, ...]:
