@@ -76,7 +76,6 @@ async def connect(source: Kubernetes, target: Kubernetes, options: Options, *, p
             await certificates.provide_leaf(k8s, signer, link.authority, namespace, account)
         progress(f"{k8s.name}: calls {link.cluster} at {', '.join(link.gateways)}")
     await asyncio.gather(*(_start(k8s, _other(k8s, clusters), options, progress) for k8s in clusters))
-    await asyncio.gather(*(_take_back(k8s, options) for k8s in clusters))
 
 
 async def _prepare(k8s: Kubernetes, other: str, options: Options, progress: Progress) -> None:
@@ -90,6 +89,7 @@ async def _prepare(k8s: Kubernetes, other: str, options: Options, progress: Prog
     for manifest in [*_desired(k8s, other, options), link_token()]:
         if manifest["kind"] != DEPLOYMENT.kind:
             await k8s.apply(manifest, force=True)
+    await _take_back(k8s, options)
     await k8s.apply(_record(other, options), force=True)
     progress(f"{k8s.name}: accounts, roles and the gateway's Service are there")
 
