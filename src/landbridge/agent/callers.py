@@ -162,8 +162,7 @@ class Policies:
 
     def _remember(self, made: Callers) -> None:
         self._remembered = dict(made)
-        limited = {key: found for key, found in made.items() if found is not None}
-        log.info("callers", limited={key: len(found) for key, found in limited.items()})
+        log.info("callers", limited=sum(found is not None for found in made.values()), of=len(made))
         try:
             place(self._folder / FILE, json.dumps(dict(made), sort_keys=True).encode())
         except OSError as error:
