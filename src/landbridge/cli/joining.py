@@ -45,6 +45,7 @@ def options_of(migration: Migration) -> Options:
         gateway_pods=plane.gateways,
         workers=plane.workers,
         enforce=plane.policies is Policies.ENFORCE,
+        cpu=plane.cpu,
     )
 
 
