@@ -158,12 +158,13 @@ def _wrong(kind: Any, args: dict[str, Any]) -> list[str]:
 
 
 def _are_pods(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(item, dict)
-        and isinstance(item.get("labels"), dict)
-        and all(isinstance(number, int) for number in item.get("ports", {}).values())
-        for item in value
-    )
+    return isinstance(value, list) and all(isinstance(item, dict) and _is_pod(item) for item in value)
+
+
+def _is_pod(item: dict[str, Any]) -> bool:
+    labels, ports = item.get("labels"), item.get("ports", {})
+    numbers = isinstance(ports, dict) and all(type(number) is int for number in ports.values())
+    return numbers and isinstance(labels, dict)
 
 
 def _are_spoken(value: Any) -> bool:
