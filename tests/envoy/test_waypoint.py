@@ -20,7 +20,7 @@ from landbridge.model.service import Protocol
 from tests.envoy.pair import Addresses, waypoint_state
 from tests.envoy.states import WAYPOINTS, pure
 
-GOLDEN = "00cef8ca972f4b03"
+GOLDEN = "52b92ae3f11faa5d"
 AT = Addresses("127.78.0")
 
 
@@ -208,8 +208,29 @@ def test_rule_9_http_is_confirmed_by_the_inspector_and_listens_on_both_families(
     web = rendered(replace(waypoint_state(AT, 0), bind="::"))[LISTENERS_FILE][1]
     assert web["address"]["socket_address"] == {"address": "::", "ipv4_compat": True, "port_value": 20080}
     assert (web["listener_filters_timeout"], web["continue_on_listener_filters_timeout"]) == ("0.3s", True)
-    assert web["filter_chains"][0]["filter_chain_match"]["application_protocols"] == ["http/1.0", "http/1.1", "h2c"]
-    assert web["default_filter_chain"]["name"] == "tcp"
+    assert [chain["name"] for chain in web["filter_chains"]] == ["http", "tcp"]
+    rule = web["filter_chain_matcher"]
+    chosen = {name: next(find(entry, "value")) for name, entry in next(find(rule, "map")).items()}
+    assert chosen == {"'http/1.0'": "http", "'http/1.1'": "http", "'h2c'": "http"}
+    assert next(find(rule["on_no_match"], "value")) == "tcp"
+
+
+@pure
+@given(WAYPOINTS, st.sampled_from([None, (), ("10.0.0.0/8",), ("10.0.0.1/32", "fd00::/64")]))
+def test_rule_9_who_may_call_is_beside_the_chains_and_changes_nothing_else(
+    state: Waypoint, callers: tuple[str, ...] | None
+) -> None:
+    """Envoy changes such a listener in place; a chain that differs in one byte would be drained with all it holds."""
+
+    def rest(made: Waypoint) -> list[dict[str, Any]]:
+        found = rendered(made)[LISTENERS_FILE]
+        return [{key: value for key, value in item.items() if key != "filter_chain_matcher"} for item in found]
+
+    limited = replace(state, listeners=tuple(replace(item, callers=callers) for item in state.listeners))
+    assert rest(limited) == rest(state)
+    assert [file for file in files(limited) if file[0] != LISTENERS_FILE] == [
+        file for file in files(state) if file[0] != LISTENERS_FILE
+    ]
 
 
 def test_only_safe_retries_unless_the_owner_says_more() -> None:

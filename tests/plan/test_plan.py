@@ -71,6 +71,26 @@ def test_one_service() -> None:
     assert kinds(plan, "shop/*") == [("ground", "copy")]
 
 
+def test_waypoints_that_keep_policies_are_told_what_pods_policies_will_see() -> None:
+    """waypoint.md 4: on the target none of them runs yet, and on the source none in the end."""
+    ports = [{"name": "web", "containerPort": 8080}, {"name": "dns", "containerPort": 53, "protocol": "UDP"}]
+    objects = [thing("Namespace", "shop", ""), deployment("web", container(ports=ports)), service("web")]
+    plan = plan_of(objects, data_plane={"policies": "enforce"})
+    told = [act.args for act in adoptions(plan)]
+    wanted = {"policies": "enforce", "pods": [{"labels": {"app": "web"}, "ports": {"web": 8080}}]}
+    assert told == [{"side": side, **wanted} for side in ("source", "target")]
+    assert load(dump(plan)) == plan
+    with pytest.raises(DocumentError) as refused:
+        load(dump(plan).replace("web: 8080", "web: true"))
+    assert all("pods has to be a list" in mistake.message for mistake in refused.value.mistakes)
+    assert not any(act.args.keys() & wanted.keys() for act in adoptions(plan_of(objects)))
+
+
+def adoptions(plan: Plan) -> list[Act]:
+    every = [act for wave in plan.waves for entry in wave.services for act in entry.acts]
+    return [act for act in every if act.kind is ActKind.ADOPT]
+
+
 def test_the_shop() -> None:
     plan = plan_of(shop(), services={"shop/orders": {"after": ["shop/stock"], "requestRate": 50}})
     assert [wave.name for wave in plan.waves] == ["ground", "join", "wave-1", "wave-2", "leave"]

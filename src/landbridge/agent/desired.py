@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from landbridge.agent import endpoints, names, ports
 from landbridge.agent.lease import gone_home
@@ -12,6 +12,8 @@ from landbridge.agent.links import Link, callers, remote_of
 from landbridge.agent.split import Expiry, Obeyed, Split, declared, obey
 from landbridge.envoy.state import Backend, Export, Gateway, Listener, Waypoint, by_key
 from landbridge.model.service import Manifest, Protocol
+
+EVERYBODY: Mapping[str, tuple[str, ...] | None] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,12 @@ def waypoint(
     expired_at: Callable[[str], float | None],
     now: float,
     bind: str = "::",
+    callers: Mapping[str, tuple[str, ...] | None] = EVERYBODY,
 ) -> tuple[Waypoint, dict[str, Obeyed]]:
     """What a namespace's waypoint has to do, and the weights in force by Service.
 
     `last` is what was in force before; `expired_at` says when (monotonic seconds) a run lease ran out; `now` is
-    monotonic.
+    monotonic. `callers` are the networks that may call, by `<service>/<port>`; who is not named is called by all.
     """
     adopted = sorted({item.service for item in allocations.values() if not world.is_mirror(item.service)})
     splits = {name: declared(name, world.splits, world.routes) for name in adopted}
@@ -89,7 +92,10 @@ def waypoint(
         name: obey(splits[name], default=_default(world, name), known=known, go_home=name in home, last=last.get(name))
         for name in adopted
     }
-    listeners = [_listener(namespace, world, item, splits, obeyed) for item in allocations.values()]
+    listeners = [
+        replace(_listener(namespace, world, item, splits, obeyed), callers=callers.get(f"{item.service}/{item.port}"))
+        for item in allocations.values()
+    ]
     return Waypoint(cluster=cluster, namespace=namespace, listeners=by_key(listeners), bind=bind), obeyed
 
 

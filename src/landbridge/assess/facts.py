@@ -9,6 +9,7 @@ from functools import cached_property
 
 from landbridge.model.inventory import Inventory, Service
 from landbridge.model.manifest import (
+    NONE,
     RUNNING,
     STARTING,
     Fields,
@@ -24,6 +25,7 @@ from landbridge.model.manifest import (
 from landbridge.model.service import Manifest, ServiceId
 from landbridge.settings.migration import Migration
 from landbridge.translate.adoption import LEAF_OF, MIRRORED, NotAdoptable, not_adoptable
+from landbridge.translate.callers import Called, called_of
 from landbridge.translate.policies import Fronted, Network
 
 NEIGHBOURS = ("StatefulSet", "Ingress", "TargetGroupBinding", "Canary", "Rollout")
@@ -132,6 +134,22 @@ class Facts:
             for item in self.by_kind.get("EndpointSlice", ())
             if item.get("endpoints")
         )
+
+    @cached_property
+    def called(self) -> Mapping[ServiceId, tuple[Called, ...]]:
+        """The pods behind each Service as policies see them, one for each workload."""
+        labels = {str(workload.ref): workload.labels for workload in self.inventory.workloads}
+        specs = {
+            subject(item): pod_spec(item) for kind in sorted(RUNNING | {"Pod"}) for item in self.by_kind.get(kind, ())
+        }
+        return {
+            service.id: tuple(
+                called_of(labels[str(ref)], specs.get(str(ref), NONE))
+                for ref in service.workloads
+                if str(ref) in labels
+            )
+            for service, _ in self.services
+        }
 
     @cached_property
     def network(self) -> Network:

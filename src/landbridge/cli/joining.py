@@ -22,6 +22,7 @@ from landbridge.errors import DocumentError, Exit
 from landbridge.model.inventory import Severity
 from landbridge.settings import Migration
 from landbridge.settings.load import FILE
+from landbridge.settings.migration import Policies
 from landbridge.settings.names import suggest
 
 HERE = Where()
@@ -43,6 +44,7 @@ def options_of(migration: Migration) -> Options:
         waypoint_pods=plane.waypoints,
         gateway_pods=plane.gateways,
         workers=plane.workers,
+        enforce=plane.policies is Policies.ENFORCE,
         cpu=plane.cpu,
     )
 

@@ -19,7 +19,7 @@ def manifests(cluster: str, other: str, options: Options, *, own_split: bool = T
     found += gateway(cluster, other, options)
     for namespace in options.namespaces:
         found.append(_account(names.WAYPOINT, namespace))
-        found += roles.for_waypoint(namespace)
+        found += roles.for_waypoint(namespace, enforce=options.enforce)
         found += waypoint(cluster, namespace, options)
     return found
 

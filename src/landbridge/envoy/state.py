@@ -56,6 +56,7 @@ class Listener:
     """One port of one Service in the waypoint; `listen` is the port allocated to it, on every waypoint pod alike.
 
     `full_retry` is the owner's word that every request may be executed twice; `affinity` is ClientIP affinity.
+    `callers` are the networks (CIDR) whose connections are taken: None for everybody's, () for nobody's.
     """
 
     namespace: str
@@ -66,6 +67,7 @@ class Listener:
     backends: tuple[Backend, ...]
     full_retry: bool = False
     affinity: bool = False
+    callers: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.protocol is Protocol.UDP:

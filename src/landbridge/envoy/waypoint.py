@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from landbridge.envoy.callers import chosen
 from landbridge.envoy.clusters import TCP_KEEPALIVE
 from landbridge.envoy.http import (
     CLIENT_HEADER,
@@ -85,23 +86,25 @@ def address(bind: str, port: int) -> Json:
 
 
 def listener(item: Listener, bind: str, places: Places) -> Json:
-    """One listener: nothing in it changes with weights, endpoints, identities or retries."""
+    """One listener: nothing in it changes with weights, endpoints, identities or retries, and in its chains nothing at
+    all. Whose connections it takes stands beside the chains, where a change reaches no connection.
+    """
     plain = {"name": "tcp", "filters": [_tcp_proxy(item)]}
+    http = item.protocol is not Protocol.TCP
     made: Json = {
         "name": item.key,
         "address": address(bind, item.listen),
         "tcp_keepalive": TCP_KEEPALIVE,
+        "filter_chain_matcher": chosen(item.callers, http=http),
     }
-    if item.protocol is Protocol.TCP:
+    if not http:
         return made | {"filter_chains": [plain]}
     inspector = typed("envoy.extensions.filters.listener.http_inspector.v3.HttpInspector")
-    http = {"name": "http", "filter_chain_match": {"application_protocols": ["http/1.0", "http/1.1", "h2c"]}}
     return made | {
         "listener_filters": [{"name": "envoy.filters.listener.http_inspector", "typed_config": inspector}],
         "listener_filters_timeout": INSPECTOR_TIMEOUT,
         "continue_on_listener_filters_timeout": True,
-        "filter_chains": [http | {"filters": [_leave_key(item), _http(item, places)]}],
-        "default_filter_chain": plain,
+        "filter_chains": [{"name": "http", "filters": [_leave_key(item), _http(item, places)]}, plain],
     }
 
 

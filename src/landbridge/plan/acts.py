@@ -11,7 +11,8 @@ from landbridge.model.service import ObjectRef, ServiceId, Side
 from landbridge.plan.forecast import dwell as stretch
 from landbridge.plan.forecast import forecast
 from landbridge.plan.scope import Mover
-from landbridge.settings.migration import Migration
+from landbridge.settings.migration import Migration, Policies
+from landbridge.translate.callers import Called, entries
 
 GUARDS: Mapping[ActKind, tuple[str, ...]] = {
     ActKind.WEIGHT: ("raise", "drift", "silence", "alpha"),
@@ -29,10 +30,14 @@ def act(owner: ServiceId, name: str, kind: ActKind, note: str = "", **args: Any)
     return Act(id=f"{owner}/{name}", kind=kind, args=args, guards=GUARDS.get(kind, ()), note=note)
 
 
-def join(service: ServiceId, migration: Migration, router: str, replicas: int) -> Iterator[Act]:
-    """Adopted on both sides, all traffic home: nothing moves yet. `replicas` is the size that home needs."""
+def join(service: ServiceId, migration: Migration, router: str, replicas: int, pods: Sequence[Called]) -> Iterator[Act]:
+    """Adopted on both sides, all traffic home: nothing moves yet. `replicas` is the size that home needs, `pods` what
+    policies know of its pods.
+    """
     protocols = {name: str(kind) for name, kind in sorted(migration.service(service).protocols.items())}
     stated: dict[str, Any] = {"protocols": protocols} if protocols else {}
+    if migration.data_plane.policies is Policies.ENFORCE:
+        stated |= {"policies": Policies.ENFORCE.value} | ({"pods": entries(pods)} if pods else {})
     yield act(service, "adopt-source", ActKind.ADOPT, side=Side.SOURCE.value, **stated)
     yield act(service, "adopt-target", ActKind.ADOPT, side=Side.TARGET.value, **stated)
     chosen = {"router": router} if router != "auto" else {}

@@ -152,7 +152,19 @@ def _wrong(kind: Any, args: dict[str, Any]) -> list[str]:
         wrong.append("objects has to be a list of `apiVersion Kind namespace name`")
     if kind == ActKind.ADOPT and not _are_spoken(args.get("protocols", {})):
         wrong.append(f"protocols has to map ports to {', '.join(SPOKEN)}")
+    if kind == ActKind.ADOPT and not _are_pods(args.get("pods", [])):
+        wrong.append("pods has to be a list of `{labels: {...}, ports: {...}}`")
     return wrong
+
+
+def _are_pods(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) and _is_pod(item) for item in value)
+
+
+def _is_pod(item: dict[str, Any]) -> bool:
+    labels, ports = item.get("labels"), item.get("ports", {})
+    numbers = isinstance(ports, dict) and all(type(number) is int for number in ports.values())
+    return numbers and isinstance(labels, dict)
 
 
 def _are_spoken(value: Any) -> bool:

@@ -129,7 +129,13 @@ def _join(scope: Scope, migration: Migration) -> Wave:
     return _wave(
         JOIN,
         (
-            _entry(service.id, acts.join(service.id, migration, router, _size(scope, service.id)), migration)
+            _entry(
+                service.id,
+                acts.join(
+                    service.id, migration, router, _size(scope, service.id), scope.facts.called.get(service.id, ())
+                ),
+                migration,
+            )
             for service in scope.joined
         ),
         migration,

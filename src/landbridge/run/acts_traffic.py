@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from landbridge.clients.answers import NotFoundError
 from landbridge.clients.kinds import SERVICE
@@ -24,6 +25,7 @@ from landbridge.run.tools import Tools, sibling, sibling_args, side_of
 from landbridge.run.turns import Executor, InterruptedActError, Job
 from landbridge.run.workloads import endpoints_ready, find_behind, selector_of
 from landbridge.translate.adoption import leaf_name
+from landbridge.translate.callers import written
 
 FULL_RETRY = "landbridge.dev/full-retry"
 """On a leaf: the owner has chosen that the waypoint retries more than what is safe."""
@@ -47,13 +49,18 @@ class Adopt(Executor):
         """Adopt on the side that the act names; on the target before anything of it runs there."""
         side = side_of(job)
         k8s, other, clock = self.tools.cluster(side), self.tools.cluster(side.other).name, self.tools.clock
-        stated = job.act.args.get("protocols")
+        args = job.act.args
+        told: dict[str, Any] = {
+            "protocols": args.get("protocols"),
+            "pods": written(args.get("pods") or ()),
+            "enforce": args.get("policies") == "enforce",
+        }
         if side is Side.SOURCE:
-            made = await adopt(k8s, job.service, other=other, clock=clock, side=side, protocols=stated)
+            made = await adopt(k8s, job.service, other=other, clock=clock, side=side, **told)
         else:
             original = await self.tools.source.get(SERVICE, job.service.name, job.service.namespace)
             copy = _portable(original, dict(await selector_of(self.tools.source, job.service)))
-            made = await create_adopted(k8s, copy, other=other, clock=clock, side=side, protocols=stated)
+            made = await create_adopted(k8s, copy, other=other, clock=clock, side=side, **told)
         job.remember(made)
         if str(job.service) in job.plan.bounds.full_retry:
             mark = {"metadata": {"annotations": {FULL_RETRY: "true"}}}

@@ -159,6 +159,13 @@ class CopyRules(Settings):
         return any(fnmatchcase(subject, pattern) for pattern in self.exclude)
 
 
+class Policies(StrEnum):
+    """What becomes of NetworkPolicies that one waypoint for a whole namespace would widen."""
+
+    BLOCK = "block"
+    ENFORCE = "enforce"
+
+
 class DataPlane(Settings):
     """The programs that landbridge puts into the clusters."""
 
@@ -167,6 +174,11 @@ class DataPlane(Settings):
     waypoints: int = Field(2, ge=1, le=20, description="waypoint pods in each namespace")
     gateways: int = Field(2, ge=1, le=20, description="gateway pods in each cluster")
     workers: int = Field(2, ge=1, le=64, description="threads of each Envoy; a request costs a quarter less on one")
+    policies: Policies = Field(
+        Policies.BLOCK,
+        description="NetworkPolicies that one waypoint for a namespace would widen: block the plan, or enforce them in "
+        "waypoints, whose agents then read policies, pods and namespaces",
+    )
     cpu: str = Field("100m", pattern=r"^[0-9]+m?$", description="what each Envoy requests of its node, in cores")
 
 
