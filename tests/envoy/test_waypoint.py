@@ -20,7 +20,7 @@ from landbridge.model.service import Protocol
 from tests.envoy.pair import Addresses, waypoint_state
 from tests.envoy.states import WAYPOINTS, pure
 
-GOLDEN = "00cef8ca972f4b03"
+GOLDEN = "9ed6b2049266f095"
 AT = Addresses("127.78.0")
 
 
