@@ -167,7 +167,8 @@ async def test_a_share_is_copied_and_none_when_it_is_off(world: World) -> None:
     assert await Caller(world.web).call(400) == {"local": 400}
 
     async def settled() -> bool:
-        return (await seen(world)).get("shadow", {}).get(REMOTE, {}).get("total") == world.remote.requests
+        beside = (await seen(world)).get("shadow")
+        return beside is not None and beside[REMOTE]["total"] == world.remote.requests
 
     await wait_for(settled, what="all copies are counted", within=10, clock=CLOCK, every=0.05)
     assert 60 < world.remote.requests < 180  # 6 sigma

@@ -78,8 +78,7 @@ def test_rule_9_listeners_are_immutable(state: Waypoint) -> None:
         assert there.remote is not None
         moved = replace(there.remote, identity="spiffe://new", gateways=(Endpoint(address="10.9.9.9", port=1),))
         sides = (replace(here, weight=7, local=()), replace(there, weight=3, remote=moved))
-        own = {"full_retry": not item.full_retry, "header": None, "shadow": None}
-        return replace(item, backends=sides, **own)
+        return replace(item, backends=sides, full_retry=not item.full_retry, header=None, shadow=None)
 
     def outside(state: Waypoint) -> list[dict[str, Any]]:
         return [made for made in rendered(state)[LISTENERS_FILE] if "address" in made]
@@ -105,7 +104,7 @@ def test_rule_13_1_no_endpoint_is_watched_and_all_routes_are_one(state: Waypoint
 def test_every_cluster_a_route_names_is_there_and_no_weight_is_lost(state: Waypoint) -> None:
     made = rendered(state)
     names = {cluster["name"] for cluster in made[CLUSTERS_FILE]}
-    table = next(find(made[ROUTES_FILE], "map"), {})
+    table: dict[str, Any] = next(find(made[ROUTES_FILE], "map"), {})
     requests = {item.key: item for item in state.listeners if item.protocol is not Protocol.TCP}
     copied = {f"{key}|{item.shadow.service}|shadow" for key, item in requests.items() if item.shadow}
     assert set(table) == set(requests) | copied
@@ -316,7 +315,7 @@ def test_every_request_loses_the_header_whether_it_means_something_or_not(state:
 @pure
 @given(WAYPOINTS)
 def test_only_trusted_addresses_lead_to_a_route_by_header(state: Waypoint) -> None:
-    table = next(find(rendered(state)[ROUTES_FILE], "map"), {})
+    table: dict[str, Any] = next(find(rendered(state)[ROUTES_FILE], "map"), {})
     for item in state.listeners:
         peers = dict(next(find(table.get(item.key, {}), "map"), {}))
         assert set(peers) == set(item.header.trusted if item.header else ())
@@ -336,7 +335,7 @@ def test_only_trusted_addresses_lead_to_a_route_by_header(state: Waypoint) -> No
 @given(WAYPOINTS)
 def test_copies_go_to_their_side_alone_and_are_never_copied_again(state: Waypoint) -> None:
     made = rendered(state)
-    table = next(find(made[ROUTES_FILE], "map"), {})
+    table: dict[str, Any] = next(find(made[ROUTES_FILE], "map"), {})
     inside = {each["name"]: each for each in made[LISTENERS_FILE] if "internal_listener" in each}
     assert set(inside) == {f"{i.key}|{i.shadow.service}|shadow" for i in state.listeners if i.shadow}
     for name in inside:

@@ -34,7 +34,7 @@ def with_shadow(plan: Plan, service: ServiceId, dwell: float = 2.0) -> Plan:
     return replace(plan, waves=(join, replace(move, services=services), *rest))
 
 
-async def annotations(pair: Pair, service: ServiceId) -> list[dict[str, str]]:
+async def notes(pair: Pair, service: ServiceId) -> list[dict[str, str]]:
     found = [await k8s.get(TRAFFICSPLIT, service.name, service.namespace) for k8s in (pair.source, pair.target)]
     return [split["metadata"]["annotations"] for split in found]
 
@@ -59,7 +59,7 @@ async def test_copies_are_judged_before_the_first_weight_and_a_worse_copy_reache
         weights = [look["weight"] for look in book.looks(web)]
         assert weights == sorted(weights)
         assert set(weights) == {0, 50, 100}
-    for found in (*await annotations(pair, pay), *await annotations(pair, web)):
+    for found in (*await notes(pair, pay), *await notes(pair, web)):
         assert SHADOW not in found
         assert HEADER not in found  # rolled back, or finished
 
@@ -75,7 +75,7 @@ async def test_a_service_without_safe_requests_goes_on_and_a_dead_runner_leaves_
 
     async with work.beside():
         await wait_for(copying, what="copies", within=60, clock=CLOCK)
-    for found in await annotations(pair, web):
+    for found in await notes(pair, web):
         assert found["landbridge.dev/run-lease"] == "landbridge-run", "which the agents see running out"
     work.traffic.unsafe = {web}
     work.plan = with_shadow(plan_of(web, weights=(50, 100)), web)
@@ -95,12 +95,12 @@ async def test_a_person_takes_a_service_home_while_it_is_copied(pair: Pair, tmp_
 
     async with work.beside() as task:
         await wait_for(copying, what="copies", within=60, clock=CLOCK)
-        assert [found[SHADOW] for found in await annotations(pair, web)] == ["web-eks=20", "web-leaf=20"]
-        assert all(HEADER in found for found in await annotations(pair, web))
+        assert [found[SHADOW] for found in await notes(pair, web)] == ["web-eks=20", "web-leaf=20"]
+        assert all(HEADER in found for found in await notes(pair, web))
         with work.journal() as book:
             book.command(What.ROLLBACK, web, "ada", CLOCK.now())
         summary = await asyncio.wait_for(asyncio.shield(task), 120)
     assert summary.states[web].phase is Phase.ROLLED_BACK
-    assert not any(SHADOW in found for found in await annotations(pair, web))
+    assert not any({SHADOW, HEADER} & set(found) for found in await notes(pair, web))
     assert await pair.weights("web") == (0, 0)
     assert await pair.source.find(LEASE, "landbridge-run", "landbridge") is not None

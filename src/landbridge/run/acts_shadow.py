@@ -72,12 +72,11 @@ class Shadow(Executor):
         return [receipt for receipt in found if receipt is not None]
 
     async def undo(self, job: Job) -> Result:
-        """Nothing is copied any more; a switch that is gone copies nothing."""
+        """Home, where nothing is copied and no header leads to the target; a switch that is gone does neither."""
         self.tools.observer.leave(job.service)
         switches = await self.tools.switches(job)
         try:
-            if switches.shadows:
-                await switches.set_shadow(0)
+            await switches.home(await switches.read())
         except NotFoundError:
             job.say("there is no switch that could copy anything")
         return Result(ending=Ending.UNDONE)
