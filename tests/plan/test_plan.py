@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landbridge.assess import assess
+from landbridge.connect.manifests import waypoint
+from landbridge.connect.options import Options
 from landbridge.errors import BlockedError, DocumentError
 from landbridge.judge import power
 from landbridge.lab.shop.objects import manifests
@@ -268,6 +270,13 @@ def test_a_shadow_comes_before_the_first_weight_where_one_is_asked_for() -> None
     assert "users; 1,200 copies if all 12,000 requests are GET or HEAD: sees" in text
     mine = {"shop/web": {"shadow": {"percent": 0}}}
     assert plan_of(healthy(), shadow={"percent": 20}, services=mine) == plan_of(healthy(), services=mine)
+
+
+def test_the_service_that_selects_trusted_callers_is_none_to_move() -> None:
+    """`connect` makes it in every namespace that moves; it is headless, which would be a blocker."""
+    found = [item for item in waypoint("legacy", "shop", Options(namespaces=("shop",))) if item["kind"] == "Service"]
+    assert [item["metadata"]["name"] for item in found] == ["landbridge-trusted"]
+    assert plan_of([*healthy(), *found]) == plan_of(healthy())
 
 
 def test_a_router_without_a_shadow_is_named() -> None:
