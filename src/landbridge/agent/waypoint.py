@@ -183,6 +183,8 @@ class WaypointAgent:
                 f"{self._options.namespace}/{name}": {
                     "weights": {str(port or "*"): dict(weights) for port, weights in item.weights.items()},
                     "reason": item.reason.value,
+                    "header": dict(item.header),
+                    "shadow": dict(item.shadow),
                     "problem": item.problem,
                 }
                 for name, item in self.obeyed.items()

@@ -24,7 +24,7 @@ from landbridge.model.manifest import (
 )
 from landbridge.model.service import Manifest, ServiceId
 from landbridge.settings.migration import Migration
-from landbridge.translate.adoption import LEAF_OF, MIRRORED, NotAdoptable, not_adoptable
+from landbridge.translate.adoption import LEAF_OF, MIRRORED, TRUSTED, NotAdoptable, not_adoptable
 from landbridge.translate.callers import Called, called_of
 from landbridge.translate.policies import Fronted, Network
 
@@ -95,12 +95,12 @@ class Facts:
 
     @cached_property
     def services(self) -> tuple[tuple[Service, Manifest], ...]:
-        """Every Service that people made, with its manifest: no mirrors and no leaves."""
+        """Every Service that people made, with its manifest: no mirrors, no leaves, nothing else of ours."""
         models = {service.id: service for service in self.inventory.services}
         found = []
         for item in self.by_kind.get("Service", ()):
             marks = labels_of(item)
-            if LEAF_OF not in marks and MIRRORED not in marks:
+            if LEAF_OF not in marks and MIRRORED not in marks and name_of(item) != TRUSTED:
                 found.append((models[ServiceId(namespace_of(item), name_of(item))], item))
         return tuple(found)
 

@@ -8,13 +8,14 @@ from typing import Any
 from landbridge.model.manifest import text_of
 from landbridge.model.plan import Act, ActKind
 from landbridge.model.service import ObjectRef, ServiceId, Side
+from landbridge.plan.forecast import copied, forecast
 from landbridge.plan.forecast import dwell as stretch
-from landbridge.plan.forecast import forecast
 from landbridge.plan.scope import Mover
 from landbridge.settings.migration import Migration, Policies
 from landbridge.translate.callers import Called, entries
 
 GUARDS: Mapping[ActKind, tuple[str, ...]] = {
+    ActKind.SHADOW: ("raise", "drift", "silence", "alpha"),
     ActKind.WEIGHT: ("raise", "drift", "silence", "alpha"),
     ActKind.FINISH: ("served", "drift"),
     ActKind.SCALE: ("served", "rollback", "singleton"),
@@ -58,9 +59,13 @@ def bring(owner: ServiceId, movers: Sequence[Mover]) -> Iterator[Act]:
 
 
 def shift(service: ServiceId, migration: Migration) -> Iterator[Act]:
-    """The weight steps, the change of home, the soak."""
+    """The shadow where one is wanted, the weight steps, the change of home, the soak."""
     least, rate = migration.dwell_of(service), migration.service(service).request_rate
     errors = {"alpha": migration.alpha, "beta": migration.beta}
+    shadow = migration.shadow_of(service)
+    if shadow.percent:
+        note = copied(shadow.percent, shadow.dwell, rate, **errors)
+        yield act(service, "shadow", ActKind.SHADOW, note, percent=shadow.percent, dwell=shadow.dwell)
     for percent in migration.steps_of(service):
         dwell = stretch(percent, least, migration.max_dwell, rate, **errors)
         note = forecast(percent, dwell, rate, **errors)

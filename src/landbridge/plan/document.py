@@ -135,7 +135,8 @@ def _list(data: Any, key: str) -> list[Any]:
 
 
 def _wrong(kind: Any, args: dict[str, Any]) -> list[str]:
-    number = {ActKind.WEIGHT: ("percent", "dwell"), ActKind.SOAK: ("seconds",), ActKind.SCALE: ("replicas",)}
+    watched = dict.fromkeys((ActKind.SHADOW, ActKind.WEIGHT), ("percent", "dwell"))
+    number = {**watched, ActKind.SOAK: ("seconds",), ActKind.SCALE: ("replicas",)}
     sided = {ActKind.ADOPT, ActKind.UNADOPT, ActKind.SCALE}
     listed = {ActKind.COPY, ActKind.READY, ActKind.SCALE, ActKind.HANDOVER}
     wrong = [
@@ -144,7 +145,7 @@ def _wrong(kind: Any, args: dict[str, Any]) -> list[str]:
         if isinstance(args.get(name), bool) or not isinstance(args.get(name), int | float) or args[name] < 0
     ]
     percent = args.get("percent", 0)
-    if kind == ActKind.WEIGHT and not (isinstance(percent, int) and percent <= 100):
+    if kind in watched and not (isinstance(percent, int) and percent <= 100):
         wrong.append("percent has to be a whole number from 0 to 100")
     if kind in sided and args.get("side") not in {side.value for side in Side}:
         wrong.append("side has to be source or target")

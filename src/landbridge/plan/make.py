@@ -61,6 +61,14 @@ def _check_steps(scope: Scope, migration: Migration, catalog: Catalog) -> None:
         for percent in migration.steps_of(service.id)
         if (refusal := check_percent(percent, limits))
     }
+    copied = [str(service.id) for service in scope.moving if migration.shadow_of(service.id).percent]
+    if copied and migration.router in catalog.routers and not limits.header_route:
+        text = f"the router {migration.router} cannot copy requests, which {', '.join(copied)} should have"
+        raise DocumentError(
+            "the router has no shadow",
+            [Mistake(file="migration.yaml", line=None, path="shadow", message=text)],
+            advice="take the shadow out or change the router",
+        )
     if wrong:
         mistakes = [Mistake(file="migration.yaml", line=None, path="steps", message=text) for text in wrong]
         raise DocumentError("the router cannot take these steps", mistakes, advice="change steps or router")

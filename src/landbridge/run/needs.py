@@ -48,9 +48,9 @@ class Need(StrEnum):
     PIN = "pin, unpin"
     ADOPT = "adopt, unadopt"
     PART = "unadopt"
-    SWITCH = "split, weight, finish, soak, unadopt"
-    BEHIND = "weight, pin, unpin, soak"
-    WATCH = "weight"
+    SWITCH = "split, shadow, weight, finish, soak, unadopt"
+    BEHIND = "shadow, weight, pin, unpin, soak"
+    WATCH = "shadow, weight"
     SCALE = "scale"
     SHRINK = "scale of a service's source"
     HANDOVER = "handover"
@@ -163,6 +163,7 @@ NEEDS: Mapping[ActKind, tuple[tuple[Need, tuple[Side, ...]], ...]] = {
     ActKind.UNPIN: ((Need.PIN, BOTH), (Need.BEHIND, (Side.SOURCE,))),
     ActKind.ADOPT: ((Need.ADOPT, OWN),),
     ActKind.SPLIT: ((Need.SWITCH, BOTH),),
+    ActKind.SHADOW: ((Need.SWITCH, BOTH), (Need.WATCH, BOTH), (Need.BEHIND, BOTH)),
     ActKind.WEIGHT: ((Need.SWITCH, BOTH), (Need.WATCH, BOTH), (Need.BEHIND, BOTH)),
     ActKind.FINISH: ((Need.SWITCH, BOTH),),
     ActKind.SOAK: ((Need.SWITCH, BOTH), (Need.BEHIND, (Side.TARGET,))),

@@ -15,7 +15,7 @@ from landbridge.shift.router import RouterKind, SplitRouter, backends, drift
 class HttpRouteRouter(SplitRouter):
     """One HTTPRoute in one cluster, with one rule for each port of the Service."""
 
-    limits = Limits()
+    limits = Limits(header_route=True)
     kind = HTTPROUTE
 
     def read(self, manifest: Manifest) -> int:

@@ -15,7 +15,7 @@ from landbridge.shift.router import RouterKind, SplitRouter, backends, drift
 class TrafficSplitRouter(SplitRouter):
     """One TrafficSplit in one cluster."""
 
-    limits = Limits()
+    limits = Limits(header_route=True)
     kind = TRAFFICSPLIT
 
     def read(self, manifest: Manifest) -> int:

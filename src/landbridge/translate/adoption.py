@@ -17,6 +17,8 @@ LEAF_OF = "landbridge.dev/leaf-of"
 STATE = "landbridge.dev/state"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = "landbridge"
+TRUSTED = "landbridge-trusted"
+"""The headless Service of ours that selects who may choose a side by header; nobody calls it."""
 EXPORTED = "mirror.linkerd.io/exported"
 EXPORT_MADE = "landbridge.dev/exported"  # on an apex whose export label is ours
 MIRRORED = "mirror.linkerd.io/mirrored-service"
