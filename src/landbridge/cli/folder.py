@@ -122,8 +122,18 @@ def context_of(cluster: Cluster) -> kubeconfig.Context:
 
 
 def go(work: Coroutine[Any, Any, T]) -> T:
-    """Run something async to its end."""
-    return asyncio.run(work)
+    """Run something async to its end.
+
+    The task's own result is None: when `asyncio.run` ends, `signal` writes out the repr of the main task for an error
+    message that nobody sees, and of an inventory of 10,000 objects that takes as long as reading it.
+    """
+    found: list[T] = []
+
+    async def keep() -> None:
+        found.append(await work)
+
+    asyncio.run(keep())
+    return found[0]
 
 
 def plan_reader(path: Path) -> Callable[[], Plan]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from landbridge.model.manifest import text_of
@@ -54,16 +55,25 @@ def bring(owner: ServiceId, movers: Sequence[Mover]) -> Iterator[Act]:
 
 def shift(service: ServiceId, migration: Migration) -> Iterator[Act]:
     """The weight steps, the change of home, the soak."""
-    least, rate = migration.dwell_of(service), migration.service(service).request_rate
-    errors = {"alpha": migration.alpha, "beta": migration.beta}
-    for percent in migration.steps_of(service):
-        dwell = stretch(percent, least, migration.max_dwell, rate, **errors)
-        note = forecast(percent, dwell, rate, **errors)
-        if dwell > least:
-            note += f"; stretched from {least:g} s"
+    dwells = (migration.dwell_of(service), migration.max_dwell)
+    rate = migration.service(service).request_rate
+    for percent, dwell, note in _ramp(migration.steps_of(service), *dwells, rate, migration.alpha, migration.beta):
         yield act(service, f"weight-{percent}", ActKind.WEIGHT, note, percent=percent, dwell=dwell)
     yield act(service, "finish", ActKind.FINISH)
     yield act(service, "soak", ActKind.SOAK, seconds=migration.soak_of(service))
+
+
+@lru_cache(maxsize=1024)
+def _ramp(
+    steps: tuple[int, ...], least: float, most: float, rate: float | None, alpha: float, beta: float
+) -> tuple[tuple[int, float, str], ...]:
+    """Each step's percent, dwell and forecast; services without settings of their own share one ramp."""
+    made = []
+    for percent in steps:
+        dwell = stretch(percent, least, most, rate, alpha=alpha, beta=beta)
+        note = forecast(percent, dwell, rate, alpha=alpha, beta=beta)
+        made.append((percent, dwell, note + f"; stretched from {least:g} s" if dwell > least else note))
+    return tuple(made)
 
 
 def leave(owner: ServiceId, services: Sequence[ServiceId], movers: Sequence[Mover]) -> Iterator[Act]:
