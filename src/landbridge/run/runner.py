@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from landbridge.clients.answers import NotFoundError
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import Clock, SystemClock
 from landbridge.errors import DriftError, LandbridgeError, RolledBackError, WaitingError
@@ -23,7 +24,7 @@ from landbridge.observe.guards import Guards
 from landbridge.observe.provider import MetricsProvider
 from landbridge.run import preflight
 from landbridge.run.acts import DRY_RUN, executors
-from landbridge.run.agenda import Agenda, Scope, agenda, in_reach
+from landbridge.run.agenda import Agenda, Scope, agenda, in_reach, weight_act
 from landbridge.run.carrier import Standing, begin, carry_out, end, launched, only_runner, renew_all
 from landbridge.run.decide import Do, Undo
 from landbridge.run.engine import Engine
@@ -35,6 +36,9 @@ from landbridge.run.switches import Switchboard
 from landbridge.run.tools import Tools
 from landbridge.run.turns import Event, Executor, Tell, Turns
 from landbridge.translate.rules import Rules
+
+LEFT = frozenset({Phase.HELD, Phase.PAUSED, Phase.MOVING, Phase.FAILED})
+"""Phases in which a service may stand with a share that nobody watches when its runner has died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,10 +136,10 @@ async def run(
         await engine.prepare()
         async with lease.held(), _beside(engine, lease.keep()):
             identity = begin(turns)
-            async with launched(engine):
-                await _follow(turns, switchboard, observer)
-                async with _beside(engine, observer.run(), guards.run()):
-                    standings = await carry_out(engine, turns)
+            await _follow(turns, switchboard, observer)
+            await _watch_on(turns, tools)  # before acts that were in hand are taken up: their watches replace these
+            async with launched(engine), _beside(engine, observer.run(), guards.run()):
+                standings = await carry_out(engine, turns)
             end(journal, clock)
         return _summary(identity, resumed, journal, standings)
 
@@ -201,6 +205,23 @@ async def _follow(turns: Turns, switchboard: Switchboard, observer: Observer) ->
         if state.weight == 0 and acts:
             switches = await switchboard.planned(service, acts[0].args)
             observer.follow(switches.route(), book.plan)
+
+
+async def _watch_on(turns: Turns, tools: Tools) -> None:
+    """Services that an earlier runner left with a share are observed at once: they may have to go home."""
+    book = turns.book()
+    for state in turns.states().values():
+        act = weight_act(book, state) if 0 < state.weight < 100 and state.phase in LEFT and not state.homeward else None
+        if act is None:
+            continue
+        job = turns.job(state, act)
+        try:
+            dwell = float(act.args.get("dwell", 60.0))
+            why = await tools.observer.stand(job, await tools.switches(job), dwell=dwell)
+        except (NotFoundError, DriftError) as error:
+            why = error.what
+        if why and state.phase is not Phase.MOVING:  # else its act looks at what is there
+            job.say(f"is not watched: {why}")
 
 
 def _summary(identity: str, resumed: bool, journal: Journal, standings: Mapping[ServiceId, Standing]) -> Summary:
