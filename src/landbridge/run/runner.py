@@ -15,7 +15,7 @@ from typing import Any
 from landbridge.clients.answers import NotFoundError
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import Clock, SystemClock
-from landbridge.errors import DriftError, LandbridgeError, RolledBackError, WaitingError
+from landbridge.errors import AccessError, DriftError, LandbridgeError, RolledBackError, WaitingError
 from landbridge.model.journal import Outcome, Phase, State
 from landbridge.model.plan import ActKind, Plan
 from landbridge.model.service import ServiceId
@@ -26,7 +26,7 @@ from landbridge.run import preflight
 from landbridge.run.acts import DRY_RUN, executors
 from landbridge.run.agenda import Agenda, Scope, agenda, in_reach, weight_act
 from landbridge.run.carrier import Standing, begin, carry_out, end, launched, only_runner, renew_all
-from landbridge.run.decide import Do, Undo
+from landbridge.run.decide import Do, Ending, Undo
 from landbridge.run.engine import Engine
 from landbridge.run.journal import FOLDER, Journal
 from landbridge.run.lease import RunLease
@@ -51,11 +51,20 @@ class Summary:
     waits: Mapping[ServiceId, str]
     rolled_back: tuple[ServiceId, ...]
     """Those that the judge took home in this attempt."""
+    refused: tuple[ServiceId, ...] = ()
+    """Those that stopped because a cluster did not let them go on."""
 
     def error(self) -> LandbridgeError | None:
         """What the exit code says of it; None when everything that was asked for is done."""
         drifted = self._in(Phase.DRIFTED)
-        if failed := self._in(Phase.FAILED):
+        failed = self._in(Phase.FAILED)
+        if failed and set(failed) <= set(self.refused):
+            return AccessError(
+                f"a cluster refused {len(failed)} services: {self._told(failed)}",
+                advice="have the rights granted (docs/permissions.md), then `landbridge run` again: it goes on, also "
+                "on a way home",
+            )
+        if failed:
             return LandbridgeError(
                 f"{len(failed)} services failed: {self._told(failed)}", advice="mend it, then `landbridge run` again"
             )
@@ -228,7 +237,20 @@ def _summary(identity: str, resumed: bool, journal: Journal, standings: Mapping[
     states = {service: standing.state for service, standing in standings.items()}
     back = [s for s, state in states.items() if state.phase is Phase.ROLLED_BACK and _by_judge(journal, state)]
     waits = {s: standing.next for s, standing in standings.items() if standing.next}
-    return Summary(run=identity, resumed=resumed, states=states, waits=waits, rolled_back=tuple(back))
+    refused = [s for s, state in states.items() if state.phase is Phase.FAILED and _was_refused(journal, s)]
+    return Summary(
+        run=identity,
+        resumed=resumed,
+        states=states,
+        waits=waits,
+        rolled_back=tuple(back),
+        refused=tuple(refused),
+    )
+
+
+def _was_refused(journal: Journal, service: ServiceId) -> bool:
+    endings = [e.detail.get("ending") for e in journal.entries(service) if e.outcome is Outcome.FAILED]
+    return endings[-1:] == [Ending.REFUSED.value]
 
 
 def _by_judge(journal: Journal, state: State) -> bool:
