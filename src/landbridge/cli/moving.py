@@ -11,7 +11,7 @@ from rich.prompt import Confirm
 
 from landbridge.cli import folder
 from landbridge.cli.output import Format, Where, columns, complain, emit, talk
-from landbridge.cli.running import chosen, is_running, open_journal, person
+from landbridge.cli.running import chosen, is_running, left_alone, open_journal, person
 from landbridge.clock import SystemClock, rfc3339
 from landbridge.connect.options import IMAGE
 from landbridge.errors import DocumentError, Exit
@@ -44,10 +44,14 @@ def run(
     wave: int | None = None,
     dry_run: bool = False,
     roles: str = "",
+    wait: bool = False,
     yes: bool = False,
     where: Where = HERE,
 ) -> int:
     """Carry plan.yaml out, or go on with what was interrupted.
+
+    When all that is left waits for a person, it ends with exit code 6, and says which splits go home then: without a
+    runner nobody watches them.
 
     Example: `landbridge run shop/web shop/cart --yes`
 
@@ -62,6 +66,8 @@ def run(
     roles:
         Only print, as YAML, the roles that this run needs in both clusters, for whoever is named: `user:NAME`,
         `group:NAME` or `serviceaccount:NAMESPACE/NAME`.
+    wait:
+        Stay and watch while services wait for a person, instead of ending; obeys pause, resume, approve and rollback.
     yes:
         Do not ask.
     """
@@ -78,7 +84,7 @@ def run(
         return Exit.DONE
     if not yes:
         _ask(migration)
-    return _carry_out(where, migration, scope)
+    return _carry_out(where, migration, scope, wait=wait)
 
 
 async def _roles(migration: Migration, plan: Plan, scope: Scope, subject: Subject) -> list[Manifest]:
@@ -97,8 +103,11 @@ def _ask(migration: Migration) -> None:
         raise DocumentError("not confirmed; nothing was done")
 
 
-def _carry_out(where: Where, migration: Migration, scope: Scope) -> int:
-    summary = folder.go(_run(where, migration, scope))
+def _carry_out(where: Where, migration: Migration, scope: Scope, *, wait: bool = False) -> int:
+    try:
+        summary = folder.go(_run(where, migration, scope, wait=wait))
+    finally:
+        _tell_expiry(where)
     if summary.resumed:
         talk.print("went on with the run that was interrupted")
     _print_states(summary.states, where)
@@ -106,7 +115,13 @@ def _carry_out(where: Where, migration: Migration, scope: Scope) -> int:
     return complain(error) if error else Exit.DONE
 
 
-async def _run(where: Where, migration: Migration, scope: Scope) -> runner.Summary:
+def _tell_expiry(where: Where) -> None:
+    """However the run has ended: what its splits do without it."""
+    if found := left_alone(where, folder.plan(where)):
+        talk.print(found, markup=False)
+
+
+async def _run(where: Where, migration: Migration, scope: Scope, *, wait: bool) -> runner.Summary:
     clock, metrics = SystemClock(), migration.metrics
     async with (
         folder.clusters(migration) as (source, target),
@@ -125,6 +140,7 @@ async def _run(where: Where, migration: Migration, scope: Scope) -> runner.Summa
             guards=Guards(migration.guards, prometheus, clock),
             clock=clock,
             tell=_told,
+            wait=wait,
         )
 
 

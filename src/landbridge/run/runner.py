@@ -28,6 +28,7 @@ from landbridge.run.agenda import Agenda, Scope, agenda, in_reach, weight_act
 from landbridge.run.carrier import Standing, begin, carry_out, end, launched, only_runner, renew_all
 from landbridge.run.decide import Do, Ending, Undo
 from landbridge.run.engine import Engine
+from landbridge.run.expiry import GONE
 from landbridge.run.journal import FOLDER, Journal
 from landbridge.run.lease import RunLease
 from landbridge.run.observer import Observer
@@ -81,8 +82,8 @@ class Summary:
         if self.waits:
             return WaitingError(
                 f"{len(self.waits)} services wait: {self._told(tuple(self.waits))}",
-                advice="`landbridge approve`, `resume` or `rollback` the service, then `landbridge run`; without a "
-                "runner splits do what their expiry says",
+                advice="`landbridge approve`, `resume` or `rollback` the service, then `landbridge run`; `run --wait` "
+                "stays and watches until somebody has decided",
             )
         return None
 
@@ -106,8 +107,11 @@ async def run(
     guards: Guards | None = None,
     clock: Clock | None = None,
     tell: Tell = lambda _: None,
+    wait: bool = False,
 ) -> Summary:
     """Carry the plan of a migration's folder out, or go on with it; commands are read from the journal meanwhile.
+
+    With `wait` it stays and watches while services wait for a person; else it ends when nothing can go on by itself.
 
     `read_plan` gives the plan as it is now and the same object while it has not changed. Raises AccessError that
     names every missing right, before anything is written; DriftError for a second runner or a lost lease, JournalError
@@ -143,14 +147,25 @@ async def run(
         turns = _turns(journal, read_plan, executors(tools), clock, lease.check, tell, scope)
         engine = Engine(kept, turns, concurrency=bounds.concurrency)
         await engine.prepare()
-        async with lease.held(), _beside(engine, lease.keep()):
+        async with _noted(journal, clock), lease.held(), _beside(engine, lease.keep()):
             identity = begin(turns)
             await _follow(turns, switchboard, observer)
             await _watch_on(turns, tools)  # before acts that were in hand are taken up: their watches replace these
             async with launched(engine), _beside(engine, observer.run(), guards.run()):
-                standings = await carry_out(engine, turns)
+                standings = await carry_out(engine, turns, wait=wait)
             end(journal, clock)
         return _summary(identity, resumed, journal, standings)
+
+
+@asynccontextmanager
+async def _noted(journal: Journal, clock: Clock) -> AsyncIterator[None]:
+    """Keep when the lease was given back, for whoever asks later what became of the splits."""
+    journal.put(GONE, None)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(LandbridgeError):  # a full disk: what went wrong first is told
+            journal.put(GONE, clock.now())
 
 
 async def _may(source: Kubernetes, target: Kubernetes, book: Agenda, clock: Clock, tell: Tell) -> None:
@@ -195,6 +210,8 @@ async def _beside(engine: Engine, *work: Coroutine[Any, Any, None]) -> AsyncIter
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        for each in work:  # one that was cancelled before it began would complain
+            each.close()
 
 
 async def _or_fail(engine: Engine, work: Coroutine[Any, Any, None]) -> None:

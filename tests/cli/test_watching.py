@@ -1,0 +1,24 @@
+"""`status` and `explain` where no runner is there: what the splits do without it."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+
+from landbridge.run.journal import FOLDER
+from tests.cli.conftest import Command
+
+
+def test_what_a_split_does_without_a_runner_is_said(begun: Path, command: Command) -> None:
+    said = "no runner is there: its lease has run out, or does within 15 s, and these splits go home: shop/web (25 %)"
+    assert said in command("status").out
+    assert command("status", "-o", "json").json["left_alone"].startswith(said)
+    assert said in command("explain", "web").out
+    assert command("explain", "cart", "-o", "json").json["left_alone"] == ""
+
+
+def test_nothing_of_that_is_said_while_a_runner_is_there(begun: Path, command: Command) -> None:
+    with (begun / FOLDER / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "no runner is there" not in command("status").out
+        assert command("explain", "web", "-o", "json").json["left_alone"] == ""
