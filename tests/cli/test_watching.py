@@ -5,6 +5,11 @@ from __future__ import annotations
 import fcntl
 from pathlib import Path
 
+import pytest
+import yaml
+
+from landbridge.cli import watching
+from landbridge.clock import SystemClock
 from landbridge.run.journal import FOLDER
 from tests.cli.conftest import Command
 
@@ -22,3 +27,20 @@ def test_nothing_of_that_is_said_while_a_runner_is_there(begun: Path, command: C
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "no runner is there" not in command("status").out
         assert command("explain", "web", "-o", "json").json["left_alone"] == ""
+
+
+def test_watching_as_yaml_is_one_document_after_the_other(
+    begun: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Three(SystemClock):
+        left = 3
+
+        async def sleep(self, seconds: float) -> None:
+            Three.left -= 1
+            if not Three.left:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(watching, "SystemClock", Three)
+    ended = command("status", "--watch", "-o", "yaml")
+    assert ended.code == 130
+    assert [len(one["services"]) for one in yaml.safe_load_all(ended.out)] == [4, 4, 4]

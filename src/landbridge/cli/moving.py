@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import cyclopts
@@ -14,7 +15,7 @@ from landbridge.cli.output import Format, Where, columns, complain, emit, talk
 from landbridge.cli.running import chosen, is_running, left_alone, open_journal, person
 from landbridge.clock import SystemClock, rfc3339
 from landbridge.connect.options import IMAGE
-from landbridge.errors import DocumentError, Exit
+from landbridge.errors import DocumentError, Exit, LandbridgeError
 from landbridge.model.journal import State, What
 from landbridge.model.plan import Plan
 from landbridge.model.service import Manifest, ServiceId
@@ -73,7 +74,8 @@ def run(
     """
     migration = folder.settings(where)
     read = folder.plan_reader(where.file(folder.PLAN))
-    scope = Scope(services=chosen(services, read()) if services else None, last_wave=wave - 1 if wave else None)
+    last = None if wave is None else _last_wave(wave, read())
+    scope = Scope(services=chosen(services, read()) if services else None, last_wave=last)
     if roles:
         made = folder.go(_roles(migration, read(), scope, subject_of(roles)))
         emit(made, Format.JSON if where.output is Format.JSON else Format.YAML)
@@ -85,6 +87,14 @@ def run(
     if not yes:
         _ask(migration)
     return _carry_out(where, migration, scope, wait=wait)
+
+
+def _last_wave(wave: int, plan: Plan) -> int:
+    """The place of the wave that a person counted from 1."""
+    if not 1 <= wave <= len(plan.waves):
+        names = ", ".join(f"{number} {one.name}" for number, one in enumerate(plan.waves, start=1))
+        raise DocumentError(f"there is no wave {wave}", where="--wave", advice=f"the plan has {names}")
+    return wave - 1
 
 
 async def _roles(migration: Migration, plan: Plan, scope: Scope, subject: Subject) -> list[Manifest]:
@@ -116,9 +126,10 @@ def _carry_out(where: Where, migration: Migration, scope: Scope, *, wait: bool =
 
 
 def _tell_expiry(where: Where) -> None:
-    """However the run has ended: what its splits do without it."""
-    if found := left_alone(where, folder.plan(where)):
-        talk.print(found, markup=False)
+    """However the run has ended: what its splits do without it. Why it ended is told whatever happens here."""
+    with suppress(LandbridgeError):
+        if found := left_alone(where, folder.plan(where)):
+            talk.print(found, markup=False)
 
 
 async def _run(where: Where, migration: Migration, scope: Scope, *, wait: bool) -> runner.Summary:
@@ -222,7 +233,10 @@ def rollback(
         Only print what would be undone, in order.
     """
     migration, plan = folder.settings(where), folder.plan(where)
-    if bool(services) == all_:
+    if services and all_:
+        advice = "name services, or give --all for every one"
+        raise DocumentError("--all and names of services contradict each other", where="--all", advice=advice)
+    if not services and not all_:
         raise DocumentError("say which services go home, or --all", advice="landbridge rollback shop/web")
     if dry_run:
         _show_way_back(services, plan, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from landbridge.cli import folder
-from landbridge.cli.output import Where, columns, emit, span, talk
+from landbridge.cli.output import Format, Where, columns, emit, span, talk
 from landbridge.cli.running import chosen, left_alone, open_journal
 from landbridge.clock import SystemClock, rfc3339
 from landbridge.model.journal import Entry
@@ -43,7 +44,7 @@ def status(*, watch: Annotated[bool, Parameter(name=["--watch", "-w"])] = False,
     Parameters
     ----------
     watch:
-        Stay and show it anew each second.
+        Stay and show it anew each second; with -o json or yaml one document after the other.
     """
     if not watch:
         found, alone = _read(where)
@@ -54,6 +55,12 @@ def status(*, watch: Annotated[bool, Parameter(name=["--watch", "-w"])] = False,
 
 async def _watch(where: Where) -> None:
     clock = SystemClock()
+    while where.output is not Format.TABLE:
+        found, alone = _read(where)
+        sys.stdout.write("---\n" if where.output is Format.YAML else "")
+        emit(_plain(found) | {"left_alone": alone}, where.output)
+        sys.stdout.flush()
+        await clock.sleep(EVERY)
     with Live(_table(*_read(where)), console=talk, auto_refresh=False) as live:
         while True:
             await clock.sleep(EVERY)
