@@ -68,6 +68,8 @@ def _literals(facts: Facts) -> Iterator[Seen]:
             if address and address != "None":
                 addresses[address] = subject(item)
     for name, text in facts.configured:
+        if text.count(".") < 3:  # as in nearly all of them
+            continue
         if found := addresses.keys() & set(_ADDRESS.findall(text)):
             who = ", ".join(f"{address} ({addresses[address]})" for address in sorted(found, key=ip_address))
             yield Seen(name, f"holds the cluster address {who}, which is another one on the target")

@@ -24,6 +24,9 @@ _KUBERNETES = (
 )
 _MANAGERS = {"argocd": "argocd", "kustomize-controller": "flux", "helm-controller": "flux", "helm": "helm"}
 _FLUX = {f"{controller}.toolkit.fluxcd.io/name": controller for controller in ("kustomize", "helm")}
+_NOTES = frozenset({"meta.helm.sh/release-name", "argocd.argoproj.io/tracking-id"})
+_LABELS = frozenset({"app.kubernetes.io/managed-by", "kapp.k14s.io/app", *_FLUX})
+"""What `_signs` looks at: most objects have none of it."""
 _WRITERS = frozenset({"Service", "Deployment", "StatefulSet", "DaemonSet", "CronJob", "Ingress", "ConfigMap", "Secret"})
 _WRITERS |= {"HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget", "Namespace", "ServiceAccount"}
 
@@ -34,7 +37,8 @@ def find_owners(objects: Iterable[Manifest]) -> tuple[Owner, ...]:
     for item in objects:
         kind = kind_of(item)
         notes, marks = annotations_of(item), labels_of(item)
-        signs = dict(_signs(notes, marks)) if notes or marks else {}
+        signed = not (_NOTES.isdisjoint(notes) and _LABELS.isdisjoint(marks))
+        signs = dict(_signs(notes, marks)) if signed else {}
         if kind in _WRITERS:
             for manager in _managers(item):
                 signs.setdefault(*manager)

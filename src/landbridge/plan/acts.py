@@ -27,7 +27,9 @@ GUARDS: Mapping[ActKind, tuple[str, ...]] = {
 
 def act(owner: ServiceId, name: str, kind: ActKind, note: str = "", **args: Any) -> Act:
     """An act with an id that stays the same when the plan is made again."""
-    return Act(id=f"{owner}/{name}", kind=kind, args=args, guards=GUARDS.get(kind, ()), note=note)
+    return Act(
+        id=f"{owner.namespace}/{owner.name}/{name}", kind=kind, args=args, guards=GUARDS.get(kind, ()), note=note
+    )
 
 
 def join(service: ServiceId, migration: Migration, router: str, replicas: int) -> Iterator[Act]:
