@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from landbridge.cli import invoke
-from landbridge.errors import DriftError, Exit
+from landbridge.errors import AccessError, Exit
 from landbridge.run import journal as journal_module
 from landbridge.run import runner
 from landbridge.run import status as projection
@@ -250,10 +250,10 @@ def test_a_plan_that_became_wrong_does_not_hide_how_a_run_ended(
 ) -> None:
     async def fails(*_: object, **__: object) -> None:
         (begun / "plan.yaml").write_text("waves: [")
-        raise DriftError("somebody wrote", where="here", advice="look")
+        raise AccessError("nobody answers", where="here", advice="look")
 
     monkeypatch.setattr(runner, "run", fails)
-    refused(command("run", "--yes"), Exit.DRIFT, "somebody wrote")
+    refused(command("run", "--yes"), Exit.ACCESS, "nobody answers")
 
 
 def test_interrupted(begun: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

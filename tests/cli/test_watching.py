@@ -10,6 +10,8 @@ import yaml
 
 from landbridge.cli import watching
 from landbridge.clock import SystemClock
+from landbridge.errors import DriftError
+from landbridge.run import runner
 from landbridge.run.journal import FOLDER
 from tests.cli.conftest import Command
 
@@ -27,6 +29,21 @@ def test_nothing_of_that_is_said_while_a_runner_is_there(begun: Path, command: C
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "no runner is there" not in command("status").out
         assert command("explain", "web", "-o", "json").json["left_alone"] == ""
+
+
+def test_a_run_that_ends_says_it_and_one_that_another_runner_stopped_does_not(
+    begun: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[type[BaseException]] = [KeyboardInterrupt, DriftError]
+
+    async def ends(*_: object, **__: object) -> None:
+        raise ended.pop(0)("another runner is at work")
+
+    monkeypatch.setattr(runner, "run", ends)
+    interrupted = command("run", "--yes")
+    assert interrupted.code == 130
+    assert "these splits go home: shop/web (25 %)" in interrupted.err
+    assert "these splits" not in command("run", "--yes").err
 
 
 def test_watching_as_yaml_is_one_document_after_the_other(

@@ -15,7 +15,7 @@ from landbridge.cli.output import Format, Where, columns, complain, emit, talk
 from landbridge.cli.running import chosen, is_running, left_alone, open_journal, person
 from landbridge.clock import SystemClock, rfc3339
 from landbridge.connect.options import IMAGE
-from landbridge.errors import DocumentError, Exit, LandbridgeError
+from landbridge.errors import DocumentError, DriftError, Exit, LandbridgeError
 from landbridge.model.journal import State, What
 from landbridge.model.plan import Plan
 from landbridge.model.service import Manifest, ServiceId
@@ -116,8 +116,12 @@ def _ask(migration: Migration) -> None:
 def _carry_out(where: Where, migration: Migration, scope: Scope, *, wait: bool = False) -> int:
     try:
         summary = folder.go(_run(where, migration, scope, wait=wait))
-    finally:
+    except DriftError:
+        raise  # another runner has the lease, and stands behind the splits
+    except BaseException:
         _tell_expiry(where)
+        raise
+    _tell_expiry(where)
     if summary.resumed:
         talk.print("went on with the run that was interrupted")
     _print_states(summary.states, where)

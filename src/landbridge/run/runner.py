@@ -147,7 +147,7 @@ async def run(
         turns = _turns(journal, read_plan, executors(tools), clock, lease.check, tell, scope)
         engine = Engine(kept, turns, concurrency=bounds.concurrency)
         await engine.prepare()
-        async with _noted(journal, clock), lease.held(), _beside(engine, lease.keep()):
+        async with lease.held(), _noted(journal, clock), _beside(engine, lease.keep()):
             identity = begin(turns)
             await _follow(turns, switchboard, observer)
             await _watch_on(turns, tools)  # before acts that were in hand are taken up: their watches replace these
@@ -238,8 +238,8 @@ async def _watch_on(turns: Turns, tools: Tools) -> None:
     book = turns.book()
     for state in turns.states().values():
         act = weight_act(book, state) if 0 < state.weight < 100 and state.phase in LEFT and not state.homeward else None
-        if act is None:
-            continue
+        if act is None or (state.phase is Phase.MOVING and tools.observer.crossed(state.service)):
+            continue  # its act ends with what the judge has said before the crash
         job = turns.job(state, act)
         try:
             dwell = float(act.args.get("dwell", 60.0))
