@@ -281,7 +281,7 @@ def test_a_gateway_with_a_name_is_looked_up() -> None:
 def test_rule_4_pods_learn_the_callers_address_by_x_forwarded_for() -> None:
     for action in find(rendered(waypoint_state(AT, 50))[ROUTES_FILE], "action"):
         (added,) = action["typed_config"]["request_headers_to_add"]
-        assert added["header"] == {"key": "x-forwarded-for", "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}
+        assert added["header"] == {"key": "x-forwarded-for", "value": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"}
         assert added["append_action"] == "APPEND_IF_EXISTS_OR_ADD"
 
 

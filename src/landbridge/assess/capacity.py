@@ -60,9 +60,9 @@ def size(item: Manifest) -> int:
 
 def _largest(facts: Facts) -> Iterator[Seen]:
     nodes = facts.inventory.target.nodes
-    for item, spec in facts.workloads:
+    for item, spec in facts.workloads if nodes else ():
         cpu, memory = requests(spec)
-        if nodes and not any(node.cpu >= cpu and node.memory >= memory for node in nodes):
+        if not any(node.cpu >= cpu and node.memory >= memory for node in nodes):
             yield Seen(subject(item), f"asks for {cpu:g} cores and {memory / GIB:.2g} GiB, more than any node has")
 
 

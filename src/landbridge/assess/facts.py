@@ -26,6 +26,7 @@ from landbridge.model.service import Manifest, ServiceId
 from landbridge.settings.migration import Migration
 from landbridge.translate.adoption import LEAF_OF, MIRRORED, TRUSTED, NotAdoptable, not_adoptable
 from landbridge.translate.callers import Called, called_of
+from landbridge.translate.drop import NEVER
 from landbridge.translate.policies import Fronted, Network
 
 NEIGHBOURS = ("StatefulSet", "Ingress", "TargetGroupBinding", "Canary", "Rollout")
@@ -54,12 +55,39 @@ class Facts:
     @cached_property
     def names(self) -> frozenset[Key]:
         """(kind, namespace, name) of everything on the source."""
-        return _names(self.inventory.source.objects)
+        return _names(self.by_kind)
 
     @cached_property
     def names_there(self) -> frozenset[Key]:
         """The same on the target."""
-        return _names(self.inventory.target.objects)
+        return _names(self.there)
+
+    @cached_property
+    def unserved(self) -> Mapping[tuple[str, str], str]:
+        """(apiVersion, kind) on the source that the target does not serve, with the versions that it serves instead."""
+        served = self.inventory.target.served
+        found: dict[tuple[str, str], str] = {}
+        for version, kind in {(item["apiVersion"], item["kind"]) for item in self.inventory.source.objects}:
+            group, _, short = version.rpartition("/")
+            versions = served.get(f"{group}/{kind}", ())
+            if short not in versions and kind not in NEVER:
+                found[(version, kind)] = ", ".join(versions)
+        return found
+
+    @cached_property
+    def configured(self) -> tuple[tuple[str, str], ...]:
+        """What people have configured, by object: values of ConfigMaps and variables and command lines, one a line."""
+        found = [
+            (subject(item), "\n".join((item.get("data") or NONE).values()))
+            for item in self.by_kind.get("ConfigMap", ())
+        ]
+        for item, spec in self.workloads:
+            texts: list[str] = []
+            for container in containers(spec):
+                texts += [variable["value"] for variable in container.get("env") or () if variable.get("value")]
+                texts += [*(container.get("command") or ()), *(container.get("args") or ())]
+            found.append((subject(item), "\n".join(texts)))
+        return tuple(found)
 
     @cached_property
     def skipped(self) -> frozenset[str]:
@@ -80,7 +108,7 @@ class Facts:
             (item, pod_spec(item))
             for kind in sorted(RUNNING | STARTING)
             for item in self.by_kind.get(kind, ())
-            if not is_owned(item) and subject(item) not in self.skipped
+            if not is_owned(item) and not (self.skipped and subject(item) in self.skipped)
         )
 
     @cached_property
@@ -190,5 +218,5 @@ def _by_kind(objects: tuple[Manifest, ...]) -> Mapping[str, list[Manifest]]:
     return dict(found)
 
 
-def _names(objects: tuple[Manifest, ...]) -> frozenset[Key]:
-    return frozenset((kind_of(item), namespace_of(item), name_of(item)) for item in objects)
+def _names(by_kind: Mapping[str, list[Manifest]]) -> frozenset[Key]:
+    return frozenset((kind, namespace_of(item), name_of(item)) for kind, items in by_kind.items() for item in items)

@@ -83,8 +83,9 @@ def _apart(facts: Facts) -> dict[ServiceId, str]:
 
 
 def _foreign(facts: Facts) -> Iterator[Seen]:
+    kinds = {kind for kind, _ in FOREIGN}
     for items in facts.by_kind.values():
-        for item in items:
+        for item in items if items[0]["kind"] in kinds else ():
             if any(item["kind"] == kind and item["apiVersion"].startswith(group) for kind, group in FOREIGN):
                 yield Seen(subject(item), "says who may call whom, in a way that cannot be carried over to a waypoint")
 

@@ -76,7 +76,13 @@ def init(
     path = where.file(FILE)
     if path.exists() and not force:
         raise DocumentError(f"{path} exists", where=str(path), advice="edit it, or give --force to begin anew")
+    if source == target:
+        advice = "give two contexts of your kubeconfig: `kubectl config get-contexts` lists them"
+        raise DocumentError(f"source and target are the same context: {source}", where="--target", advice=advice)
     ends = (_cluster(source, source_name), _cluster(target, target_name))
+    if ends[0].name == ends[1].name:
+        advice = "give --source-name or --target-name"
+        raise DocumentError(f"both clusters would be called {ends[0].name}", where="--target-name", advice=advice)
     namespaces, services = folder.go(_found(ends[0], ends[1], namespace or []))
     folder.write(path, render_template(source=ends[0], target=ends[1], namespaces=namespaces, services=services))
     value = {"file": str(path), "namespaces": namespaces, "services": [str(service) for service in services]}

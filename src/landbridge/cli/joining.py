@@ -26,6 +26,10 @@ from landbridge.settings.migration import Policies
 from landbridge.settings.names import suggest
 
 HERE = Where()
+NOTHING_YET = (
+    "nothing is exported yet, so nobody asks through the gateways: Services are exported when `landbridge run` "
+    "adopts them; `landbridge check` looks at the gateways' pods"
+)
 
 
 def register(app: cyclopts.App) -> None:
@@ -153,7 +157,7 @@ def _results(results: list[checking.Result]) -> Table:
 def gateways(*, where: Where = HERE) -> int:
     """Show the linked gateways: whether each answers, for how many Services, and how fast (over the last minute).
 
-    Exit 1 while one does not answer.
+    Exit 1 while one does not answer; 0 while nothing is exported yet, for then nobody asks.
 
     Example: `landbridge gateways`
     """
@@ -163,7 +167,9 @@ def gateways(*, where: Where = HERE) -> int:
     for gateway in found:
         if gateway.problem:
             talk.print(f"{gateway.cluster}, seen from {gateway.seen_from}: {escape(gateway.problem)}")
-    return Exit.DONE if all(gateway.alive for gateway in found) else Exit.ERROR
+    if any(gateway.unused for gateway in found):
+        talk.print(NOTHING_YET)
+    return Exit.DONE if all(gateway.alive or gateway.unused for gateway in found) else Exit.ERROR
 
 
 async def _gateways(migration: Migration) -> list[doors.LinkedGateway]:
@@ -174,7 +180,12 @@ async def _gateways(migration: Migration) -> list[doors.LinkedGateway]:
 def _doors(found: Sequence[doors.LinkedGateway]) -> Table:
     head = ("cluster", "alive", "num_svc", "latency_p50", "latency_p95", "latency_p99")
     rows = [
-        (gateway.cluster, gateway.alive, gateway.services, *(_ms(gateway, name) for name in ("p50", "p95", "p99")))
+        (
+            gateway.cluster,
+            "-" if gateway.unused else gateway.alive,
+            gateway.services,
+            *(_ms(gateway, name) for name in ("p50", "p95", "p99")),
+        )
         for gateway in found
     ]
     return columns(head, rows)

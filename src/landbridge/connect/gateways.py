@@ -39,6 +39,8 @@ class LinkedGateway:
     latency_ms: Mapping[str, float | None] = field(default_factory=dict)
     addresses: tuple[str, ...] = ()
     problem: str = ""
+    unused: bool = False
+    """Nothing of it is exported yet, so nobody asks whether it answers: that is no fault."""
 
 
 async def gateways(source: Kubernetes, target: Kubernetes) -> list[LinkedGateway]:
@@ -77,6 +79,7 @@ def read(
     leader = next((state for state in known if state.get("leading")), None)
     link: Mapping[str, Any] = ((leader or {}).get("duties") or {}).get("links", {}).get(cluster, {})
     alive = bool(link.get("alive"))
+    unused = bool(link) and not (alive or services or link.get("probed"))
     return LinkedGateway(
         cluster=cluster,
         seen_from=seen_from,
@@ -85,16 +88,13 @@ def read(
         ready=int(link.get("ready", 0)),
         latency_ms=dict(link.get("latency_ms", {})),
         addresses=addresses,
-        problem="" if alive else _why(states, leader, link, services),
+        problem="" if alive or unused else _why(states, leader, link),
+        unused=unused,
     )
 
 
-def _why(
-    states: list[Mapping[str, Any] | str], leader: Mapping[str, Any] | None, link: Mapping[str, Any], services: int
-) -> str:
+def _why(states: list[Mapping[str, Any] | str], leader: Mapping[str, Any] | None, link: Mapping[str, Any]) -> str:
     if leader is None:
         silent = [state for state in states if isinstance(state, str)]
         return f"no gateway agent leads here{': ' + '; '.join(silent) if silent else ''}"
-    if not services:
-        return "nothing of it is mirrored, so nothing is asked"
     return "it does not answer" if link else "the leading agent says nothing about it"

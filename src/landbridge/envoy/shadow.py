@@ -75,7 +75,7 @@ def copied(item: Listener, like: Json) -> Json:
         header(FORWARDED_HEADER, "%REQ(X-FORWARDED-FOR)%"),
     ]
     if item.affinity and _backend(item).remote is not None:
-        mutations.append(header(CLIENT_HEADER, "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"))
+        mutations.append(header(CLIENT_HEADER, "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"))
     mirror = {
         "cluster": shadow_name(item.key, item.shadow.service),
         "runtime_fraction": {"default_value": {"numerator": item.shadow.percent, "denominator": "HUNDRED"}},

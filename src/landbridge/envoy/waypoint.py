@@ -171,7 +171,7 @@ def _route(item: Listener) -> Json:
     if item.affinity:
         route["hash_policy"] = [{"connection_properties": {"source_ip": True}}]
         route["weighted_clusters"]["use_hash_policy"] = True
-    forwarded = header("x-forwarded-for", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", append=True)
+    forwarded = header("x-forwarded-for", "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%", append=True)
     return typed(
         "envoy.config.route.v3.Route",
         name=item.key,
@@ -191,7 +191,7 @@ def _weighted(item: Listener, backend: Backend) -> Json:
     name = (either_name if may_fall_back else side_name)(item.key, backend.service)
     headers = [header(PROTOCOL_HEADER, "%PROTOCOL%")]
     if item.affinity:
-        headers.append(header(CLIENT_HEADER, "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"))
+        headers.append(header(CLIENT_HEADER, "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"))
     remote = {"request_headers_to_add": headers} if backend.remote is not None else {}
     return {"name": name, "weight": backend.weight} | remote
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from landbridge.model.manifest import text_of
@@ -28,7 +29,9 @@ GUARDS: Mapping[ActKind, tuple[str, ...]] = {
 
 def act(owner: ServiceId, name: str, kind: ActKind, note: str = "", **args: Any) -> Act:
     """An act with an id that stays the same when the plan is made again."""
-    return Act(id=f"{owner}/{name}", kind=kind, args=args, guards=GUARDS.get(kind, ()), note=note)
+    return Act(
+        id=f"{owner.namespace}/{owner.name}/{name}", kind=kind, args=args, guards=GUARDS.get(kind, ()), note=note
+    )
 
 
 def join(service: ServiceId, migration: Migration, router: str, replicas: int, pods: Sequence[Called]) -> Iterator[Act]:
@@ -60,20 +63,29 @@ def bring(owner: ServiceId, movers: Sequence[Mover]) -> Iterator[Act]:
 
 def shift(service: ServiceId, migration: Migration) -> Iterator[Act]:
     """The shadow where one is wanted, the weight steps, the change of home, the soak."""
-    least, rate = migration.dwell_of(service), migration.service(service).request_rate
-    errors = {"alpha": migration.alpha, "beta": migration.beta}
+    dwells = (migration.dwell_of(service), migration.max_dwell)
+    rate = migration.service(service).request_rate
     shadow = migration.shadow_of(service)
     if shadow.percent:
-        note = copied(shadow.percent, shadow.dwell, rate, **errors)
+        note = copied(shadow.percent, shadow.dwell, rate, alpha=migration.alpha, beta=migration.beta)
         yield act(service, "shadow", ActKind.SHADOW, note, percent=shadow.percent, dwell=shadow.dwell)
-    for percent in migration.steps_of(service):
-        dwell = stretch(percent, least, migration.max_dwell, rate, **errors)
-        note = forecast(percent, dwell, rate, **errors)
-        if dwell > least:
-            note += f"; stretched from {least:g} s"
+    for percent, dwell, note in _ramp(migration.steps_of(service), *dwells, rate, migration.alpha, migration.beta):
         yield act(service, f"weight-{percent}", ActKind.WEIGHT, note, percent=percent, dwell=dwell)
     yield act(service, "finish", ActKind.FINISH)
     yield act(service, "soak", ActKind.SOAK, seconds=migration.soak_of(service))
+
+
+@lru_cache(maxsize=1024)
+def _ramp(
+    steps: tuple[int, ...], least: float, most: float, rate: float | None, alpha: float, beta: float
+) -> tuple[tuple[int, float, str], ...]:
+    """Each step's percent, dwell and forecast; services without settings of their own share one ramp."""
+    made = []
+    for percent in steps:
+        dwell = stretch(percent, least, most, rate, alpha=alpha, beta=beta)
+        note = forecast(percent, dwell, rate, alpha=alpha, beta=beta)
+        made.append((percent, dwell, note + f"; stretched from {least:g} s" if dwell > least else note))
+    return tuple(made)
 
 
 def leave(owner: ServiceId, services: Sequence[ServiceId], movers: Sequence[Mover]) -> Iterator[Act]:

@@ -10,10 +10,12 @@ leave     the source shrinks, the target is given back its Services, workers and
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from landbridge.assess.assess import open_blockers
 from landbridge.assess.facts import Facts
 from landbridge.errors import BlockedError, DocumentError, Mistake
+from landbridge.garbage import resting
 from landbridge.laws.weights import check_percent
 from landbridge.model.catalog import Catalog
 from landbridge.model.inventory import Finding, Inventory
@@ -25,8 +27,10 @@ from landbridge.plan.scope import Mover, Scope
 from landbridge.settings.migration import Migration, full_retry
 
 GROUND, JOIN, LEAVE = "ground", "join", "leave"
+_NAMED = attrgetter("service.namespace", "service.name")
 
 
+@resting()
 def make(inventory: Inventory, findings: Sequence[Finding], migration: Migration, catalog: Catalog) -> Plan:
     """The plan; the same input in any order gives the same plan.
 
@@ -107,7 +111,7 @@ def _bounds(migration: Migration) -> Bounds:
 
 
 def _wave(name: str, entries: Iterable[ServicePlan], migration: Migration) -> Wave:
-    services = tuple(sorted((entry for entry in entries if entry.acts), key=lambda entry: entry.service))
+    services = tuple(sorted((entry for entry in entries if entry.acts), key=_NAMED))
     window = migration.windows.get(name, "")
     return Wave(name=name, services=services, approval=name in migration.approve, window=window)
 

@@ -192,6 +192,13 @@ def way_back(book: Agenda, state: State) -> tuple[Act, ...]:
     return tuple(sorted(others, key=lambda act: (_rank(act), act.id)))
 
 
+def weight_act(book: Agenda, state: State) -> Act | None:
+    """The act that set the weight at which a service stands, whether it was done or only begun."""
+    mine = [act_id for act_id, service in book.open.items() if service == str(state.service)]
+    acts = (book.act(act_id) for act_id in (*mine, *state.done))
+    return next((a for a in acts if a and a.kind is ActKind.WEIGHT and percent(a) == state.weight), None)
+
+
 def shared_by(act: Act | None) -> tuple[str, ...]:
     """The services in front of the workloads that an act scales."""
     return tuple(act.args.get("services", ())) if act is not None and act.kind is ActKind.SCALE else ()

@@ -60,9 +60,9 @@ class Watch:
     judge: judge.JudgeState
     share: ShareState
     bounds: Bounds
-    first: bool
-    """No weight of this ramp was passed yet: a step must show by itself that a total failure would be seen."""
     ended: asyncio.Future[Result]
+    first: bool = False
+    """No weight of this ramp was passed yet: a step must show by itself that a total failure would be seen."""
     reading: Reading | NoData | None = None
     fresh: bool = True
     """Looks that span the change of weight are the baseline and are not judged."""
@@ -135,6 +135,26 @@ class Observer:
         self.leave(service)
         await self.owners.begin(service)
 
+    async def stand(self, job: Job, switches: TwoSided, *, dwell: float) -> str:
+        """Watch on what an earlier runner left at a weight; why not, where that cannot be.
+
+        To be called before acts begin: a service has one watch, which is its act's as soon as that prepares a weight.
+        """
+        percent = job.state.weight
+        if job.service in self.watches:
+            return ""
+        await self.owners.begin(job.service)
+        live = await switches.read()
+        strange = {weight.percent for weight in live.values()} - {0, percent}
+        if strange or not (any(weight.percent for weight in live.values()) or self.crossed(job.service)):
+            self.owners.end(job.service)
+            return f"the weight is {min(strange, default=0)} %, not {percent} %"
+        self.watches[job.service] = self._begin(job, switches, live, percent=percent, previous=percent, dwell=dwell)
+        self.watches[job.service].standing = True
+        self.owners.written(job.service, percent)
+        self._wake.set()
+        return ""
+
     async def watch(
         self,
         job: Job,
@@ -148,22 +168,8 @@ class Observer:
         copies: int = 0,
     ) -> Result:
         """Dwell at a weight and judge; how that ended. InterruptedActError when a person wants something else."""
-        now = self.clock.now()
-        bounds = job.plan.bounds
-        watch = Watch(
-            job=job,
-            switches=switches,
-            weight=percent,
-            dwell=dwell,
-            live=live,
-            started=now,
-            judge=self._judge(job.service, job.plan, judge.SHADOW if copies else percent),
-            share=ShareState(weight=percent, previous=previous, granularity=switches.route().granularity, settle=1.0),
-            bounds=bounds,
-            first=first,
-            copies=copies,
-            ended=asyncio.get_running_loop().create_future(),
-        )
+        watch = self._begin(job, switches, live, percent=percent, previous=previous, dwell=dwell, copies=copies)
+        watch.first = first
         self.owners.written(job.service, percent)
         self.watches[job.service] = watch
         self._wake.set()
@@ -177,6 +183,32 @@ class Observer:
             watch.standing = 0 < percent < 100 and (result is None or result.ending in {Ending.DONE, Ending.HELD})
             if not watch.standing:
                 self.leave(job.service)
+
+    def _begin(
+        self,
+        job: Job,
+        switches: TwoSided,
+        live: dict[Side, Weight],
+        *,
+        percent: int,
+        previous: int,
+        dwell: float,
+        copies: int = 0,
+    ) -> Watch:
+        granularity = switches.route().granularity
+        return Watch(
+            job=job,
+            switches=switches,
+            weight=percent,
+            dwell=dwell,
+            live=live,
+            started=self.clock.now(),
+            judge=self._judge(job.service, job.plan, judge.SHADOW if copies else percent),
+            share=ShareState(weight=percent, previous=previous, granularity=granularity, settle=1.0),
+            bounds=job.plan.bounds,
+            copies=copies,
+            ended=asyncio.get_running_loop().create_future(),
+        )
 
     def _kept(self, service: ServiceId) -> judge.JudgeState | None:
         kept = self.journal.judge(service)

@@ -350,7 +350,7 @@ class Migration(Settings):
 
     def service(self, service: ServiceId) -> ServiceSettings:
         """What differs for a service; the defaults where nothing does."""
-        return self.services.get(str(service), NOTHING)
+        return self.services.get(str(service), NOTHING) if self.services else NOTHING
 
     def steps_of(self, service: ServiceId) -> tuple[int, ...]:
         """The weights of a service in percent."""

@@ -151,8 +151,8 @@ def _refuse(rule: str, service: Manifest, message: str, advice: str) -> NotAdopt
     )
 
 
-def _texts(manifest: Mapping[str, Any], part: str) -> dict[str, str]:
-    return dict((manifest.get("metadata") or {}).get(part) or {})
+def _texts(manifest: Mapping[str, Any], part: str) -> Mapping[str, str]:
+    return (manifest.get("metadata") or {}).get(part) or {}
 
 
 def _ours(service: Manifest) -> NotAdoptable | None:
