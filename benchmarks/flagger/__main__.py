@@ -19,9 +19,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.flagger import report
-from benchmarks.flagger.bed import bed
+from benchmarks.flagger.bed import LOG, bed
 from benchmarks.flagger.cases import DOCS, EAGER, FAULTS, LANDBRIDGE, RUNS, SHORT, Case, Rule, cases
 from benchmarks.flagger.report import Measured
+from benchmarks.flagger.theirs import halts
 from benchmarks.traffic import say
 from landbridge.clock import SystemClock
 from landbridge.errors import LandbridgeError
@@ -48,6 +49,7 @@ async def measure(todo: Sequence[Case], rules: Sequence[Rule], options: argparse
         laid = bed(todo, rate=options.rate, index=options.index, folder=folder, clock=clock, say=told)
         async with laid as (ground, theirs, ours, prometheus):
             runs = await ground.measure(theirs, ours, prometheus, 2 * longest(rules))
+            failed = halts((folder / LOG).read_text().splitlines())
     return Measured(
         runs=tuple(runs),
         rules=tuple(rules),
@@ -55,6 +57,7 @@ async def measure(todo: Sequence[Case], rules: Sequence[Rule], options: argparse
         rate=options.rate,
         seconds=clock.monotonic() - began,
         cores=os.cpu_count() or 1,
+        halts=failed,
     )
 
 

@@ -29,6 +29,7 @@ from landbridge.lab.load.target import Mode, Target
 BEFORE = 10.0
 """Seconds of load before the first weight: the bed itself must not fail a request."""
 AFTER = 5.0
+LOG = "flagger.log"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,7 @@ async def bed(
         exporter = metrics.Exporter(legacy, NAMESPACE)
         prometheus = await stack.enter_async_context(metrics.prometheus(exporter, folder, say=say, clock=clock))
         config = lab.cluster(legacy.name).kubeconfig
-        await stack.enter_async_context(program.running(flagger, config, prometheus, NAMESPACE, folder / "flagger.log"))
+        await stack.enter_async_context(program.running(flagger, config, prometheus, NAMESPACE, folder / LOG))
         image = lab.images["python"]
         theirs = Theirs(cases=tuple(c for c in cases if c.rule.flagger), k8s=legacy, image=image, clock=clock, say=say)
         ours = Ours(

@@ -26,7 +26,7 @@ from landbridge.model.service import Manifest
 VERSION = "1.36.1"
 MODULE = f"github.com/fluxcd/flagger@v{VERSION}"
 PACKAGE = f"github.com/fluxcd/flagger/cmd/flagger@v{VERSION}"
-ABOUT = 1000
+ABOUT = 1050
 """So many packages are compiled for it."""
 ROUTES = "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"
 CANARIES = "artifacts/flagger/crd.yaml"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from benchmarks.figures import Figure
 from benchmarks.flagger import metrics, objects, ours
 from benchmarks.flagger.cases import LANDBRIDGE, STEPS, End, Rule, Run, mean_bad, of
 from benchmarks.flagger.program import VERSION
+from benchmarks.flagger.theirs import BLIND
 
 NAME = "flagger"
 TIMES = 10.0
@@ -20,7 +21,10 @@ AT = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """All runs, and what they were made with: requests a second to each service, seconds, cores of the machine."""
+    """All runs, and what they were made with: requests a second to each service, seconds, cores of the machine.
+
+    `halts`: Flagger's failed checks by metric.
+    """
 
     runs: tuple[Run, ...]
     rules: tuple[Rule, ...]
@@ -28,6 +32,7 @@ class Measured:
     rate: float
     seconds: float
     cores: int
+    halts: Mapping[str, int]
 
     @property
     def peer(self) -> Rule:
@@ -78,6 +83,8 @@ def wrong(measured: Measured) -> list[str]:
             said.append(f"{run.case.name}: {run.end}, and not {right}")
         if run.other:
             said.append(f"{run.case.name}: {run.other} requests failed that the broken copy did not fail")
+    if blind := measured.halts.get(BLIND):
+        said.append(f"{blind} of Flagger's checks failed for want of values")
     return said
 
 
@@ -111,6 +118,7 @@ def document(measured: Measured) -> dict[str, Any]:
         "rate": measured.rate,
         "seconds": round(measured.seconds),
         "flagger": VERSION,
+        "halts": dict(measured.halts),
         "runs": [_run(run) for run in measured.runs],
         "figures": [figure.document() for figure in figures(measured)],
         "wrong": wrong(measured),
@@ -134,7 +142,8 @@ none does. {seconds:.0f} s on {cores} cores.
 
 `expected` is the formula for a check that fails from the first weight on: requests/s x share of failures x first
 weight x interval x (threshold + 1), for Flagger tests its threshold before the analysis. Fault 0 % is the control: a
-sound copy has to get across. Its `bad` has to be 0. {other:,} of {requests:,} requests failed otherwise.
+sound copy has to get across. {other:,} of {requests:,} requests failed otherwise. Flagger's failed checks by metric:
+{halts}.
 
 ## Goal
 
@@ -197,6 +206,7 @@ def page(measured: Measured) -> str:
         rows="\n".join(rows(measured)),
         other=sum(run.other for run in measured.runs),
         requests=sum(run.requests for run in measured.runs),
+        halts=", ".join(f"{name} {count}" for name, count in sorted(measured.halts.items())) or "none",
         goal=found.what,
         limit=found.limit,
         why=found.why,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from benchmarks.flagger import objects
@@ -23,6 +26,21 @@ TOGETHER = 3
 """Services that are adopted at the same time."""
 FIRST = 240.0
 """Seconds for Flagger's own preparation: with an interval of a minute it needs two or three."""
+
+BLIND = "no values"
+_HALT = re.compile(r"^Halt (\S+ )?advancement (?P<metric>[\w-]+) ")
+
+
+def halts(log: Iterable[str]) -> Counter[str]:
+    """How many checks failed by which metric, from Flagger's log; BLIND are those that had nothing to go by (pure)."""
+    found: Counter[str] = Counter()
+    for line in log:
+        message = str(json.loads(line).get("msg", "")) if line.startswith("{") else ""
+        if "no values found" in message or "query failed" in message:
+            found[BLIND] += 1
+        elif halt := _HALT.match(message):
+            found[halt["metric"]] += 1
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
