@@ -47,11 +47,8 @@ class Bed:
 
     async def measure(self, theirs: Theirs, ours: Ours, prometheus: str, within: float) -> list[Run]:
         """Prepare everybody, load, let everybody begin at once, wait for all, count."""
-        self.say("Flagger makes its primaries")
-        await theirs.prepare(prometheus)
-        self.say("the waypoint is put in front of all services")
-        await theirs.adopt(self.eks.name)
-        await ours.join()
+        self.say("Flagger makes its primaries; the waypoint is put in front of all services")
+        await asyncio.gather(self._flagger(theirs, prometheus), ours.join())
         callers = Callers(self.folder / "load", self.lab.images["landbridge"], self.clock, [])
         self.say(f"load: {self.rate:g} requests/s to each of {len(self.cases)} services")
         await callers.start(self.legacy, [self._target(case) for case in self.cases])
@@ -63,6 +60,10 @@ class Bed:
         await callers.stop()
         lines = self.lines()
         return [read(case, ends[case], lines) for case in self.cases]
+
+    async def _flagger(self, theirs: Theirs, prometheus: str) -> None:
+        await theirs.prepare(prometheus)
+        await theirs.adopt(self.eks.name)
 
     async def _ramps(self, theirs: Theirs, ours: Ours, within: float) -> Mapping[Case, End]:
         _, there, here = await asyncio.gather(theirs.release(), theirs.ended(within), ours.move())
