@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
 
 import httpx2
@@ -51,14 +52,26 @@ async def provide(*, say: Say, clock: Clock) -> Path:
 
 
 async def _build(go: str, folder: Path, say: Say) -> None:
-    fresh = folder / f".new-{os.getpid()}"
-    fresh.mkdir(parents=True, exist_ok=True)
-    process = await asyncio.create_subprocess_exec(
-        *(go, "install", "-v", "-trimpath", "-ldflags", "-s -w", PACKAGE),
-        env={**os.environ, "CGO_ENABLED": "0", "GOBIN": str(fresh), "GOFLAGS": ""},
-        cwd=folder,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".new") as fresh:
+        process = await asyncio.create_subprocess_exec(
+            *(go, "install", "-v", "-trimpath", "-ldflags", "-s -w", PACKAGE),
+            env={**os.environ, "CGO_ENABLED": "0", "GOBIN": fresh, "GOFLAGS": ""},
+            cwd=folder,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        last = await _follow(process, say)
+        if process.returncode:
+            raise LandbridgeError(
+                "Flagger cannot be built: " + "\n".join(last),
+                where=PACKAGE,
+                advice="it needs a Go module proxy (GOPROXY), or a folder with `flagger` in LANDBRIDGE_LAB_BIN",
+            )
+        (Path(fresh) / "flagger").replace(folder / "flagger")
+
+
+async def _follow(process: asyncio.subprocess.Process, say: Say) -> Sequence[str]:
+    """Progress until it ends; the last lines. It does not outlive us."""
     assert process.stderr
     last: deque[str] = deque(maxlen=20)
     count = 0
@@ -68,17 +81,11 @@ async def _build(go: str, folder: Path, say: Say) -> None:
             count += 1
             if count % 200 == 0:
                 say(f"  {count} packages of about {ABOUT:,}")
-    finally:
-        if process.returncode is None and asyncio.current_task() and process.stderr.at_eof() is False:
-            process.terminate()
-    if await process.wait():
-        raise LandbridgeError(
-            "Flagger cannot be built: " + "\n".join(last),
-            where=PACKAGE,
-            advice="it needs a Go module proxy (GOPROXY), or a folder with `flagger` in LANDBRIDGE_LAB_BIN",
-        )
-    (fresh / "flagger").replace(folder / "flagger")
-    fresh.rmdir()
+        await process.wait()
+    except BaseException:
+        process.terminate()
+        raise
+    return last
 
 
 async def define(k8s: Kubernetes, *, flagger: bool, say: Say, clock: Clock) -> None:
