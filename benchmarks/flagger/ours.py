@@ -71,7 +71,7 @@ def rules(cases: Sequence[Case]) -> Rules:
                 kind="Deployment",
                 name=case.name,
                 namespace=NAMESPACE,
-                operations=({"op": "replace", "path": FAIL, "value": fail_of(case)},),
+                operations=({"op": "add", "path": FAIL, "value": fail_of(case)},),
             )
             for case in cases
         )
