@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 
 from benchmarks.flagger import report
 from benchmarks.flagger.bed import LOG, bed
@@ -63,13 +63,13 @@ async def measure(todo: Sequence[Case], rules: Sequence[Rule], options: argparse
 
 @contextmanager
 def folder_of(logs: Path | None) -> Iterator[Path]:
-    """Where logs and the load generator's lines go."""
+    """A new folder for logs, the load generator's lines and the migration; kept when it was asked for."""
     if logs is None:
         with TemporaryDirectory(prefix="landbridge-bench-") as place:
             yield Path(place)
     else:
         logs.mkdir(parents=True, exist_ok=True)
-        yield logs.resolve()
+        yield Path(mkdtemp(prefix="run-", dir=logs.resolve()))
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

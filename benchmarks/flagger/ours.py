@@ -119,7 +119,7 @@ class Ours:
         )
 
     def _tell(self, event: Event) -> None:
-        if event.weight is not None or event.kind in {"verdict", "failed", "drift"}:
+        if event.text.startswith("weight") or event.kind in {"verdict", "held", "failed", "drift"}:
             self.say(f"  landbridge {event.service.name} {event.kind} {event.text}")
 
 
