@@ -97,7 +97,6 @@ def canary(case: Case) -> Manifest:
     parent = {"group": "", "kind": "Service", "name": called(case)}
     spec = {
         "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": case.name},
-        "progressDeadlineSeconds": 60,
         "service": {"port": 80, "targetPort": PORT, "portName": "http", "gatewayRefs": [parent]},
         "analysis": analysis,
     }

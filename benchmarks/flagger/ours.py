@@ -56,7 +56,7 @@ def _move(case: Case) -> tuple[Act, ...]:
     objects = [f"apps/v1 Deployment {NAMESPACE} {case.name}"]
     dwell = DWELL if case.fault else CONTROL
     weights = (_act(case, ActKind.WEIGHT, f"weight-{w}", percent=w, dwell=dwell) for w in (*STEPS, 100))
-    return (_act(case, ActKind.COPY, objects=objects), _act(case, ActKind.READY, objects=objects, within=120), *weights)
+    return (_act(case, ActKind.COPY, objects=objects), _act(case, ActKind.READY, objects=objects, within=300), *weights)
 
 
 def _act(case: Case, kind: ActKind, name: str = "", **args: object) -> Act:

@@ -24,8 +24,8 @@ ENDS = {"Succeeded": End.ACROSS, "Failed": End.BACK}
 MANAGER = "owner"
 TOGETHER = 3
 """Services that are adopted at the same time."""
-FIRST = 240.0
-"""Seconds for Flagger's own preparation: with an interval of a minute it needs two or three."""
+FIRST = 480.0
+"""Seconds for Flagger's own preparation, which takes two or three of its intervals, more where pods start slowly."""
 
 BLIND = "no values"
 _HALT = re.compile(r"^Halt (\S+ )?advancement (?P<metric>[\w-]+) ")
