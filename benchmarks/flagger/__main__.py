@@ -2,8 +2,8 @@
 
     python -m benchmarks.flagger [--quick] [--rate 40] [--index N] [--json FILE] [--docs docs] [--logs DIR]
 
-All ramps run at the same time, each on a service of its own. Needs Linux and root, as every lab; Flagger is built once
-from its Go module. The exit code is 1 when the goal is missed or a ramp did not end as it had to.
+The ramps of a rule run at the same time, each on a service of its own. Needs Linux and root, as every lab; Flagger is
+built once from its Go module. The exit code is 1 when the goal is missed or a ramp did not end as it had to.
 """
 
 from __future__ import annotations
@@ -27,14 +27,10 @@ from benchmarks.traffic import say
 from landbridge.clock import SystemClock
 from landbridge.errors import LandbridgeError
 
-AROUND = 200.0
-"""Seconds for the lab, the pods, Flagger's first tick and the adoption, beside the ramps."""
-
-
-def longest(rules: Sequence[Rule]) -> float:
-    """Seconds of the longest ramp: a control, or all of Flagger's failing checks and the ticks around them (pure)."""
-    slowest = max(rule.interval * (rule.threshold + 4) for rule in rules)
-    return max(150.0, float(slowest))
+AROUND = 220.0
+"""Seconds for the lab, the pods, Flagger's first ticks and the adoption, beside the ramps."""
+PAUSE = 30.0
+"""Seconds for the load to begin and to end around the ramps of a rule."""
 
 
 async def measure(todo: Sequence[Case], rules: Sequence[Rule], options: argparse.Namespace) -> Measured:
@@ -47,8 +43,8 @@ async def measure(todo: Sequence[Case], rules: Sequence[Rule], options: argparse
 
     with folder_of(options.logs) as folder:
         laid = bed(todo, rate=options.rate, index=options.index, folder=folder, clock=clock, say=told)
-        async with laid as (ground, theirs, ours, prometheus):
-            runs = await ground.measure(theirs, ours, prometheus, 2 * longest(rules))
+        async with laid as (ground, parts):
+            runs = await ground.measure(parts)
             failed = halts((folder / LOG).read_text().splitlines())
     return Measured(
         runs=tuple(runs),
@@ -89,8 +85,8 @@ def main(argv: Sequence[str]) -> int:
     options = parse(argv)
     rules = (LANDBRIDGE, SHORT if options.quick else DOCS, EAGER)
     todo = cases(rules, FAULTS, 1 if options.quick else RUNS)
-    minutes = (AROUND + longest(rules)) / 60
-    say(f"flagger: {len(todo)} ramps at once; about {minutes:.0f} minutes, and a few more where Flagger is built first")
+    minutes = (AROUND + sum(rule.longest + PAUSE for rule in rules)) / 60
+    say(f"flagger: {len(todo)} ramps, about {minutes:.0f} minutes, and a few more where Flagger is built first")
     try:
         measured = asyncio.run(measure(todo, rules, options))
     except LandbridgeError as error:

@@ -28,6 +28,11 @@ class Rule:
         """Whether Flagger drives it."""
         return self.interval > 0
 
+    @property
+    def longest(self) -> float:
+        """Seconds that its ramps take: all failing checks and the ticks around them, or a control (10 s a weight)."""
+        return max(120.0 if self.flagger else 90.0, float(self.interval * (self.threshold + 4)))
+
     def expected(self, rate: float, fault: int) -> float | None:
         """Bad requests that Flagger lets through when every check at the first weight fails: R p w I (T + 1)."""
         if not self.flagger:

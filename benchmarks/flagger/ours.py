@@ -90,13 +90,13 @@ class Ours:
     clock: Clock
     say: Say
 
-    async def join(self) -> None:
+    async def prepare(self) -> None:
         """Adopted and split, all traffic home: nothing moves yet. Raises LandbridgeError when that fails."""
         summary = await self._run(Scope(last_wave=0))
         if error := summary.error():
             raise error
 
-    async def move(self) -> Mapping[Case, End]:
+    async def ramp(self) -> Mapping[Case, End]:
         """Move them all; how each ended."""
         summary = await self._run(None)
         ends = {case: _end(summary, case) for case in self.cases}

@@ -165,13 +165,12 @@ takes healthy releases home too, when traffic is low or both sides are noisy.
 
 - One waypoint (two pods of Envoy in the namespace `{namespace}`) carries all services; each is divided by an HTTPRoute
   with a Service as parent, which Flagger writes for its services and landbridge for its own.
-- {rate:g} requests/s to each service from one open-loop generator, all ramps at the same time; they begin together.
+- {rate:g} requests/s to each service from one open-loop generator. The ramps of a rule run at the same time on services
+  of their own, so that it takes minutes and not hours; the rules follow one another, so that all have the same load.
 - The program of the services, and the fault: each answer of the new copy is 500 with the given probability, drawn one
   by one. The new copy differs from the old one in that one variable of its environment.
 - The weights {steps} and a minute at each (`stepWeight` {step}, `maxWeight` {most}, `interval` 1m; dwell
   {dwell:g} s), as in Flagger's tutorial for Gateway API. At the controls and with interval 10s it is 10 s.
-- All run at once so that it takes minutes: the ramps of a rule are separate services, and no ramp's counts are seen by
-  another.
 
 ## What is not
 

@@ -45,44 +45,41 @@ def halts(log: Iterable[str]) -> Counter[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Theirs:
-    """The services that Flagger releases."""
+    """The services that Flagger releases; `other` is the other cluster's name, `within` bounds their ramps (s)."""
 
     cases: tuple[Case, ...]
     k8s: Kubernetes
+    other: str
+    prometheus: str
     image: str
+    within: float
     clock: Clock
     say: Say
     told: dict[str, str] = field(default_factory=dict)
 
-    async def prepare(self, prometheus: str) -> None:
-        """Templates and Canaries, until Flagger has made its primaries and the routes to them."""
+    async def prepare(self) -> None:
+        """Canaries, until Flagger has made its primaries and the routes to them; then the waypoint in front of all."""
         for name, query, _ in objects.METRICS:
-            await self.k8s.apply(objects.template(name, query, prometheus), manager=MANAGER)
+            await self.k8s.apply(objects.template(name, query, self.prometheus), manager=MANAGER)
         for case in self.cases:
             await self.k8s.apply(objects.canary(case), manager=MANAGER)
         await self._until({"Initialized"}, within=FIRST)
-
-    async def adopt(self, other: str) -> None:
-        """Put the waypoint in front of what callers call."""
         gate = asyncio.Semaphore(TOGETHER)
 
         async def one(case: Case) -> None:
             async with gate:
                 await self.k8s.apply(objects.service(case), manager=MANAGER)
                 service = ServiceId(NAMESPACE, objects.called(case))
-                await adopt(self.k8s, service, other=other, clock=self.clock)
+                await adopt(self.k8s, service, other=self.other, clock=self.clock)
 
         await asyncio.gather(*(one(case) for case in self.cases))
 
-    async def release(self) -> None:
-        """The owners release the new copies, all at once."""
+    async def ramp(self) -> Mapping[Case, End]:
+        """The owners release the new copies, all at once; how each ended, OPEN for those that have not in time."""
         new = [objects.deployment(case, self.image, objects.fail_of(case)) for case in self.cases]
         await asyncio.gather(*(self.k8s.apply(manifest, manager=MANAGER) for manifest in new))
-
-    async def ended(self, within: float) -> Mapping[Case, End]:
-        """How each ended; those that have not after so many seconds are OPEN."""
         try:
-            phases = await self._until(set(ENDS), within=within)
+            phases = await self._until(set(ENDS), within=self.within)
         except DeadlineError as error:
             self.say(error.what)
             phases = {item["metadata"]["name"]: item["status"]["phase"] for item in await self._canaries()}
@@ -105,6 +102,8 @@ class Theirs:
 
     def _tell(self, found: Mapping[str, Mapping[str, object]]) -> None:
         for name, status in sorted(found.items()):
+            if name not in {case.name for case in self.cases}:
+                continue
             text = (
                 f"{status.get('phase')} at {status.get('canaryWeight')} %, {status.get('failedChecks')} failed checks"
             )
