@@ -88,7 +88,10 @@ class Bed:
         await callers.stop()
         await wait_for(self._quiet, what="the callers are gone", within=120, clock=self.clock)
         lines = read_lines(folder / self.legacy.name / "load.jsonl")
-        return [read(case, ends[case], lines) for case in part.cases]
+        found = [read(case, ends[case], lines) for case in part.cases]
+        for run in found:
+            self.say(f"  {run.case.name}: {run.end}, {run.bad} bad of {run.served}, {run.other} failed otherwise")
+        return found
 
     def part(self, rule: Rule, prometheus: str) -> Part:
         """The services of one rule."""

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.flagger.program import is_ready
+from benchmarks.flagger.program import DIES_WITH_US, is_ready
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import Clock, wait_for
 from landbridge.errors import LandbridgeError
@@ -89,6 +89,7 @@ async def prometheus(exporter: Exporter, folder: Path, *, say: Say, clock: Clock
     address = f"127.0.0.1:{own}"
     with (folder / "prometheus.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
+            *DIES_WITH_US,
             *("prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"),
             f"--web.listen-address={address}",
             stdout=log,

@@ -29,6 +29,7 @@ MODULE = f"github.com/fluxcd/flagger@v{VERSION}"
 PACKAGE = f"github.com/fluxcd/flagger/cmd/flagger@v{VERSION}"
 ABOUT = 1050
 """So many packages are compiled for it."""
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 ROUTES = "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"
 CANARIES = "artifacts/flagger/crd.yaml"
 
@@ -129,6 +130,7 @@ async def _start(
     program: Path, kubeconfig: Path, prometheus: str, namespace: str, port: int, log: IO[bytes]
 ) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
+        *DIES_WITH_US,
         *(str(program), f"-kubeconfig={kubeconfig}", "-mesh-provider=gatewayapi:v1", f"-namespace={namespace}"),
         *(f"-metrics-server={prometheus}", f"-port={port}", "-log-level=info", "-enable-config-tracking=false"),
         stdout=log,

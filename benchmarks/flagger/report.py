@@ -163,7 +163,7 @@ takes healthy releases home too, when traffic is low or both sides are noisy.
 
 ## What is the same
 
-- One waypoint (two pods of Envoy in the namespace `{namespace}`) carries all services; each is divided by an HTTPRoute
+- One waypoint (a pod of Envoy in the namespace `{namespace}`) carries all services; each is divided by an HTTPRoute
   with a Service as parent, which Flagger writes for its services and landbridge for its own.
 - {rate:g} requests/s to each service from one open-loop generator. The ramps of a rule run at the same time on services
   of their own, so that it takes minutes and not hours; the rules follow one another, so that all have the same load.
