@@ -180,9 +180,10 @@ takes healthy releases home too, when traffic is low or both sides are noisy.
   count. landbridge reads the same counters itself, once a second.
 - Flagger's checks are those of the tutorial, asked of these counters: `error-rate` at most 1 % in 1m (a success rate of
   99 %), and `latency`, at most 1 % slower than 500 ms in 30s (a 99th percentile of 500 ms).
-- landbridge judges with its defaults: alpha 1 %, failures that come in the same second count once.
-- Callers call `NAME-front`, a Service of their own that is adopted: Flagger writes the selector of its own apex again
-  at each tick, as landbridge would.
+- landbridge judges with its defaults: alpha 1 %, and failures that come in the same second count once, which is what
+  a fault of 50 % costs it here: it waits for seconds, not for failures.
+- Callers of Flagger's services call `NAME-front`, a Service beside Flagger's apex that is adopted in its place: Flagger
+  writes the selector of its apex again at each tick, and landbridge refuses to adopt a Service that Flagger switches.
 - Flagger's first weight comes one interval after the release, landbridge's when the copy is ready; only requests that
   reach the new copy count.
 - The queries, with Flagger's own variables:
