@@ -19,7 +19,7 @@ MINORS = (14, 15, 16, 17, 18, 19, 20)
 BUNDLES = {14: "v0.7.1", 15: "v0.7.1", 16: "v1.1.1", 17: "v1.1.1", 18: "v1.1.1", 19: "v1.2.1", 20: "v1.3.0"}
 
 
-def record(required: tuple[str, ...] = (), **fields: Schema) -> Schema:
+def record(required: tuple[str, ...] = (), /, **fields: Schema) -> Schema:
     found: Schema = {"type": "object", "properties": fields}
     return found | ({"required": list(required)} if required else {})
 

@@ -17,7 +17,7 @@ from tests.linkerd.definitions import MINORS
 from tests.linkerd.world import config, linkerd, named, read
 
 WEB = ServiceId("shop", "web")
-HTTP = (Protocol.HTTP, Protocol.GRPC)
+HTTP = (Protocol.HTTP,)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_http_takes_the_newest_route_that_this_version_obeys(minor: int) -> None
 
 
 @pytest.mark.parametrize("minor", MINORS)
-def test_tcp_is_never_left_to_a_route(minor: int) -> None:
-    for protocols in ((Protocol.TCP,), (Protocol.HTTP, Protocol.TCP)):
+def test_tcp_and_several_ports_are_never_left_to_a_route(minor: int) -> None:
+    for protocols in ((Protocol.TCP,), (Protocol.HTTP, Protocol.TCP), (Protocol.HTTP, Protocol.GRPC)):
         assert router(minor, protocols=protocols) == "trafficsplit"
         assert router(minor, protocols=protocols, adaptor=False) == "serviceprofile"
         assert router(minor, protocols=protocols, smi=False) == "serviceprofile"
@@ -163,7 +163,7 @@ def test_the_mechanism_that_stands_stays_even_when_a_better_one_appears() -> Non
     written = profile(dstOverrides=[{"authority": "web-eks.shop.svc.cluster.local", "weight": 1}])
     assert router(20, standing, written) == "trafficsplit"
     driven = profile(routes=[], dstOverrides=[])
-    driven["metadata"]["annotations"] = {"landbridge.dev/token": "3"}
+    driven["metadata"]["annotations"] = {"landbridge.dev/drives": "dstOverrides"}
     assert router(20, driven) == "serviceprofile"
 
 

@@ -1,13 +1,14 @@
 """Which object divides the traffic of a Service in a cluster with Linkerd: one an apex and cluster, never two (pure).
 
 Gateway API's HTTPRoute where this Linkerd obeys the one that is installed, else Linkerd's own HTTPRoute, else
-TrafficSplit with the adaptor. Routes do nothing for TCP, so a Service with such a port needs TrafficSplit or a
-ServiceProfile. A ServiceProfile with routes beats every HTTPRoute, so then its own overrides are used.
+TrafficSplit with the adaptor. Routes do nothing for TCP, and a rule of theirs cannot say to which port of the Service
+it belongs: so a Service with a TCP port or with several needs TrafficSplit or a ServiceProfile. A ServiceProfile with
+routes beats every HTTPRoute, so then its own overrides are used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,8 @@ from landbridge.model.manifest import NONE, annotations_of, labels_of, name_of, 
 from landbridge.model.service import Manifest, ObjectRef, Protocol, ServiceId
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
-TOKEN = "landbridge.dev/token"
-"""On every switch that landbridge has written; on a ServiceProfile of somebody else's it says whose overrides stand."""
+DRIVEN = "landbridge.dev/drives"
+"""On a ServiceProfile of somebody else's whose overrides landbridge writes."""
 
 BY_VERSION = {"v1": "httproute", "v1beta1": "httproute-v1beta1"}
 POLICY, TRAFFICSPLIT, SERVICEPROFILE = "httproute-linkerd", "trafficsplit", "serviceprofile"
@@ -43,9 +44,12 @@ class No:
 
 
 def choose(
-    linkerd: Linkerd, service: ServiceId, protocols: Collection[Protocol], objects: Iterable[Manifest]
+    linkerd: Linkerd, service: ServiceId, protocols: Sequence[Protocol], objects: Iterable[Manifest]
 ) -> Choice | No:
-    """The mechanism for a Service; `objects` are the splits, routes and profiles of its namespace."""
+    """The mechanism for a Service, by the protocol of each of its ports.
+
+    `objects` are the splits, routes and profiles of its namespace.
+    """
     if linkerd.minor < OLDEST:
         advice = f"upgrade to 2.{OLDEST} or newer, or set dataPlane.plane: builtin"
         return No(f"Linkerd {linkerd.version or '(no version)'} is older than what landbridge drives", "", advice)
@@ -57,19 +61,26 @@ def choose(
     profile = _profile(nearby, service, linkerd.domain)
     if profile and (profile.get("spec") or NONE).get("routes"):
         return Choice(SERVICEPROFILE, f"{ObjectRef.of(profile)} has routes, which beat every HTTPRoute")
-    return _among(linkerd, Protocol.TCP in protocols)
+    return _among(linkerd, _beyond_routes(protocols))
 
 
-def _among(linkerd: Linkerd, tcp: bool) -> Choice | No:
-    """By what is installed."""
-    if not tcp and (route := gateway_route(linkerd)):
+def _beyond_routes(protocols: Sequence[Protocol]) -> str:
+    """Why no route can divide these ports; empty when one can."""
+    if Protocol.TCP in protocols:
+        return ", and a route does nothing for TCP"
+    return ", and a route cannot tell several ports apart" if len(protocols) > 1 else ""
+
+
+def _among(linkerd: Linkerd, beyond: str) -> Choice | No:
+    """By what is installed; `beyond` says why a route is out of the question."""
+    if not beyond and (route := gateway_route(linkerd)):
         return Choice(BY_VERSION[route], f"Linkerd {linkerd.version} obeys HTTPRoute {route} of Gateway API")
-    if not tcp and "v1beta3" in linkerd.served.get(POLICY_ROUTES, ()):
+    if not beyond and "v1beta3" in linkerd.served.get(POLICY_ROUTES, ()):
         return Choice(POLICY, f"Linkerd {linkerd.version} obeys its own HTTPRoute v1beta3")
     if linkerd.adaptor and "v1alpha2" in linkerd.served.get(SPLITS, ()):
-        return Choice(TRAFFICSPLIT, "the SMI adaptor is ready" + (", and a route does nothing for TCP" if tcp else ""))
+        return Choice(TRAFFICSPLIT, f"the SMI adaptor is ready{beyond}")
     if "v1alpha2" in linkerd.served.get(PROFILES, ()):
-        return Choice(SERVICEPROFILE, "there is no adaptor" + (", and a route does nothing for TCP" if tcp else ""))
+        return Choice(SERVICEPROFILE, f"there is no adaptor{beyond}")
     advice = "install Linkerd's own definitions (`linkerd install --crds`)"
     return No("neither HTTPRoute nor ServiceProfile is defined", "", advice)
 
@@ -107,7 +118,7 @@ def _profile(nearby: Iterable[Manifest], service: ServiceId, domain: str) -> Man
 
 
 def _is_ours(item: Manifest) -> bool:
-    return labels_of(item).get(MANAGED_BY) == "landbridge" or TOKEN in annotations_of(item)
+    return labels_of(item).get(MANAGED_BY) == "landbridge" or DRIVEN in annotations_of(item)
 
 
 def _concerns(item: Manifest, service: ServiceId, domain: str) -> bool:

@@ -142,7 +142,8 @@ class SetWeight(Executor):
         job.remember(_prior(switches, live))
         await self.tools.observer.prepare(job.service)
         written = await switches.set(live, percent)
-        now = {receipt.side: Weight(percent=percent, version=receipt.version) for receipt in written}
+        at = switches.at(percent)
+        now = {receipt.side: Weight(percent=at[receipt.side], version=receipt.version) for receipt in written}
         job.say(f"weight {percent} %")
         dwell = float(job.act.args.get("dwell", 60.0))
         marks = set(job.state.done)
@@ -183,8 +184,9 @@ class SetWeight(Executor):
 
     async def check(self, job: Job) -> str:
         """Both switches have the weight."""
-        live = await (await self.tools.switches(job)).read()
-        wrong = [w.percent for w in live.values() if w.percent != percent_of(job.act)]
+        switches = await self.tools.switches(job)
+        live, wanted = await switches.read(), switches.at(percent_of(job.act))
+        wrong = [weight.percent for side, weight in live.items() if weight.percent != wanted[side]]
         return f"the weight is {wrong[0]} %" if wrong else ""
 
     async def undo(self, job: Job) -> Result:

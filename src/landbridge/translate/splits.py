@@ -32,7 +32,7 @@ def httproute(service: ServiceId, ports: Sequence[int], weights: Weights) -> dic
 
 
 def rules(ports: Sequence[int], weights: Weights) -> list[dict[str, Any]]:
-    """An HTTPRoute's rules: never a backend of weight 0, for meshes differ about them and one that is alone gets all."""
+    """An HTTPRoute's rules, without backends of weight 0: meshes differ about them, and one that is alone gets all."""
     return [
         {
             "backendRefs": [

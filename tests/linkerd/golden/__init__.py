@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parent
 WEB, DB = ServiceId("shop", "web"), ServiceId("shop", "db")
 LABELS = {"app.kubernetes.io/managed-by": "landbridge"}
 WEIGHTS = {WEB: {"web": 95, "web-eks": 5}, DB: {"db": 100, "db-eks": 0}}
-PORTS = {WEB: [80, 81], DB: [5432]}
+PORTS = {WEB: [80], DB: [5432]}
 API_VERSION = {"httproute": "gateway.networking.k8s.io/v1", "httproute-v1beta1": "gateway.networking.k8s.io/v1beta1"}
 
 
@@ -36,7 +36,7 @@ def written(minor: int, *, gateway_api: bool = True) -> list[Manifest]:
         *link.secrets(one),
         *(link.manifest(it, VERSIONS[minor]) for it in (one, every)),
     ]
-    return made + [split(here, WEB, Protocol.HTTP), *tcp(here)]
+    return [*made, split(here, WEB, Protocol.HTTP), *tcp(here)]
 
 
 def split(here: Linkerd, service: ServiceId, protocol: Protocol) -> Manifest:
