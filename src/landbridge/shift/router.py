@@ -189,6 +189,8 @@ class SplitRouter:
         self.name = object_name(self.called, service, place.domain)
         self._last: Manifest | None = None
         """The object as last read or written: lets a way home be one request."""
+        self._known: set[str] = set()
+        """Fencing tokens that may stand on the object: those that were read when it was last looked at."""
 
     def read(self, manifest: Manifest) -> int:
         """The target's percent that an object declares; DriftError when it is none of ours."""
@@ -211,14 +213,20 @@ class SplitRouter:
     async def get_weight(self) -> Weight:
         """The percent that the live object declares, with its resourceVersion; NotFoundError without an object."""
         found = self._last = await self._get()
+        self._known = {_token(found)}
         return Weight(percent=self.read(found), version=version(found))
 
     async def set_weight(self, expected: Weight, new: int) -> Receipt:
-        """Compare and set in one write; an object touched meanwhile without a change of weight is tried again."""
+        """Compare and set in one write; an object touched meanwhile without a change of weight is tried again.
+
+        Not so when another run has touched it: the weight may be the same, but what was concluded from it is not.
+        """
         last = self._last
         found = last if last is not None and version(last) == expected.version else await self._get()
         for _ in range(5):
             self._check_ours(found)
+            if self._known and _token(found) not in self._known and _token(found) != self.place.token():
+                raise drift("another run of landbridge has written it", found, self.place.k8s.name)
             if (live := self.read(found)) != expected.percent:
                 raise drift(
                     f"the weight is {live} %, not {expected.percent} % as last seen", found, self.place.k8s.name
@@ -333,6 +341,10 @@ class SplitRouter:
             prior=None if prior is None else kept(prior),
             version=version(written),
         )
+
+
+def _token(manifest: Manifest) -> str:
+    return str((manifest["metadata"].get("annotations") or {}).get(TOKEN) or "")
 
 
 def annotations_of(manifest: Mapping[str, Any]) -> set[str]:
