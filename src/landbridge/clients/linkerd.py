@@ -26,11 +26,11 @@ async def detect(k8s: Kubernetes) -> Linkerd | None:
     namespaces = await _list(k8s, NAMESPACE)
     extension = extension_of(namespaces)
     linkable = extension and any(item["metadata"]["name"] == LINKS for item in defined)
-    adaptors, controllers, services, links = await asyncio.gather(
+    adaptors, controllers, services, linked = await asyncio.gather(
         _list(k8s, DEPLOYMENT, fields="metadata.name=smi-adaptor"),
         _list(k8s, DEPLOYMENT, extension) if extension else _nothing(),
         _list(k8s, SERVICE, extension) if extension else _nothing(),
-        _links(k8s, extension) if linkable else _nothing(),
+        links(k8s, extension) if linkable else _nothing(),
     )
     return find(
         Read(
@@ -38,7 +38,7 @@ async def detect(k8s: Kubernetes) -> Linkerd | None:
             definitions=defined,
             deployments=(*adaptors, *controllers),
             services=tuple(services),
-            links=tuple(links),
+            links=tuple(linked),
             namespaces=tuple(namespaces),
         )
     )
@@ -49,7 +49,8 @@ def link_kind(version: str) -> Kind:
     return Kind(f"{LINK.group}/{version}", LINK.kind, LINK.plural)
 
 
-async def _links(k8s: Kubernetes, extension: str) -> list[Manifest]:
+async def links(k8s: Kubernetes, extension: str) -> list[Manifest]:
+    """The Links of the extension's namespace, at the version that the cluster prefers."""
     kinds = (await k8s.served()).get((LINK.group, LINK.kind)) or [LINK]
     return await _list(k8s, kinds[0], extension)
 

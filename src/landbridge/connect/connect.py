@@ -10,12 +10,12 @@ from dataclasses import asdict, replace
 from landbridge.clients.kinds import CONFIGMAP, CRD, DEPLOYMENT, NAMESPACE, NODE, Kind
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import DeadlineError, wait_for
-from landbridge.connect import certificates, crds, names
+from landbridge.connect import certificates, crds, linkerd, names
 from landbridge.connect.link import link_to
 from landbridge.connect.manifests import link_token, manifests, record
 from landbridge.connect.options import Options
 from landbridge.errors import AccessError, BlockedError, LandbridgeError
-from landbridge.model.service import Manifest, ObjectRef
+from landbridge.model.service import BUILTIN, Manifest, ObjectRef
 from landbridge.translate.adoption import OURS
 
 Progress = Callable[[str], None]
@@ -46,10 +46,16 @@ def _silent(_: str) -> None:
 
 
 async def connect(source: Kubernetes, target: Kubernetes, options: Options, *, progress: Progress = _silent) -> None:
-    """Bring gateways and waypoints up in both clusters and link them; returns when all of them serve.
+    """Join them by the data plane that was chosen: Linkerd's, or gateways and waypoints of ours.
 
-    Raises AccessError for missing rights and BlockedError for objects of somebody else, before anything is written.
+    Returns when all that is ours serves. Raises AccessError for missing rights and BlockedError for objects of somebody
+    else, before anything is written.
     """
+    ways, why = await linkerd.choose(source, target, options)
+    progress(f"data plane: {'linkerd' if ways else 'builtin'} ({why})")
+    if ways:
+        await linkerd.connect(source, target, ways, options, progress=progress)
+        return
     clusters = (source, target)
     await asyncio.gather(*(_check_rights(k8s) for k8s in clusters))
     await asyncio.gather(*(_check_owners(k8s, _other(k8s, clusters), options) for k8s in clusters))
@@ -164,6 +170,13 @@ def _other(k8s: Kubernetes, clusters: tuple[Kubernetes, Kubernetes]) -> str:
 
 def _namespace(name: str) -> Manifest:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": {MADE: OURS}}}
+
+
+async def recorded_plane(k8s: Kubernetes) -> str:
+    """The data plane that a cluster was joined by; LandbridgeError when it was not joined."""
+    await recorded(k8s)
+    found = await k8s.get(CONFIGMAP, names.CONNECTION, names.HOME)
+    return str(found["data"].get("plane") or BUILTIN.name)
 
 
 def _record(other: str, options: Options) -> Manifest:
