@@ -42,20 +42,10 @@ DOORS = {"legacy": "192.0.2.1", "eks": "192.0.2.2"}
 Pair = tuple[Kubernetes, Kubernetes]
 
 
-class QuickClock(SystemClock):
-    """Real time, but a long sleep is a short one: nothing here waits for pods."""
-
-    def monotonic(self) -> float:
-        return super().monotonic() * 20
-
-    async def sleep(self, seconds: float) -> None:
-        await super().sleep(min(seconds, 0.1))
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def bare(api_pair: tuple[ApiServer, ApiServer]) -> AsyncIterator[Pair]:
     """Two clusters with Linkerd of different age, linked to nobody."""
-    made = [Kubernetes.connect(Path(server.kubeconfig), name=server.name, clock=QuickClock()) for server in api_pair]
+    made = [Kubernetes.connect(Path(server.kubeconfig), name=server.name) for server in api_pair]
     async with made[0] as legacy, made[1] as eks:
         for k8s, other in ((legacy, "eks"), (eks, "legacy")):
             await become(k8s, definitions(MINORS[k8s.name]))
@@ -110,7 +100,23 @@ async def join(pair: Pair, options: Options = OPTIONS) -> list[str]:
 async def pair(bare: Pair) -> AsyncIterator[Pair]:
     await join(bare)
     yield bare
-    await disconnect(*bare, patience=5)
+    await leave(bare)
+
+
+async def leave(pair: Pair) -> None:
+    await asyncio.gather(disconnect(*pair), *(finalize(k8s) for k8s in pair))
+
+
+async def finalize(k8s: Kubernetes) -> None:
+    """As the namespace controller does."""
+
+    async def ends() -> Manifest | None:
+        found = await k8s.find(NAMESPACE, names.HOME)
+        return found if found and found["metadata"].get("deletionTimestamp") else None
+
+    found = await wait_for(ends, what="namespace ends", within=60, clock=CLOCK)
+    found["spec"]["finalizers"] = []
+    await k8s.request("PUT", f"{NAMESPACE.path(name=names.HOME)}/finalize", content=found)
 
 
 async def links(k8s: Kubernetes) -> list[Manifest]:
@@ -191,14 +197,17 @@ async def test_a_new_token_a_moved_gateway_and_dead_mirrors_are_told(pair: Pair)
     assert {cluster for cluster, title in told if title != "the other gateway answers"} == {"legacy"}
 
 
-async def test_disconnect_leaves_what_was_there_and_takes_mirrors_that_nobody_would(bare: Pair) -> None:
+async def test_disconnect_leaves_what_was_there_and_takes_mirrors_that_nobody_would(
+    bare: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("landbridge.connect.disconnect.MIRRORS", 0.2)
     before = [await detect(k8s) for k8s in bare]
     await join(bare)
     legacy, eks = bare
     marks = {"mirror.linkerd.io/mirrored-service": "true", "mirror.linkerd.io/cluster-name": "legacy"}
     left = named("v1", "Service", "web-legacy", "moving", labels=marks, spec={"ports": [{"port": 80}]})
     await eks.create(left, manager="linkerd")
-    await disconnect(*bare, patience=5)
+    await leave(bare)
     assert [await ours(k8s) for k8s in bare] == [set(), set()]
     assert await eks.find(SERVICE, "web-legacy", "moving") is None
     assert [await links(k8s) for k8s in bare] == [[], []]
@@ -255,7 +264,7 @@ async def test_a_link_that_people_have_made_is_used_and_stays(bare: Pair) -> Non
         said = await join(bare)
         assert "legacy: uses the Link that stands to eks" in said
         assert await legacy.find(SECRET, "cluster-credentials-eks", EXTENSION) is None
-        await disconnect(*bare, patience=5)
+        await leave(bare)
         assert [item["metadata"]["name"] for item in await links(legacy)] == ["eks"]
     finally:
         await legacy.delete(link_kind("v1alpha1"), "eks", EXTENSION)

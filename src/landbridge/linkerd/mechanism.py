@@ -55,7 +55,7 @@ def choose(
         return No(f"Linkerd {linkerd.version or '(no version)'} is older than what landbridge drives", "", advice)
     nearby = [item for item in objects if namespace_of(item) == service.namespace]
     if standing := [item for item in nearby if _is_ours(item) and _concerns(item, service, linkerd.domain)]:
-        return Choice(router_of(standing[0]), f"{ObjectRef.of(standing[0])} stands already")
+        return Choice(router_of(standing[0], linkerd), f"{ObjectRef.of(standing[0])} stands already")
     if no := _foreign(nearby, service, linkerd.domain):
         return no
     profile = _profile(nearby, service, linkerd.domain)
@@ -93,14 +93,14 @@ def gateway_route(linkerd: Linkerd) -> str:
     return known.route if supports(known, linkerd.bundle) else ""
 
 
-def router_of(manifest: Manifest) -> str:
-    """The router that drives an object of this kind and version."""
+def router_of(manifest: Manifest, linkerd: Linkerd) -> str:
+    """The router that drives an object of this kind; of Gateway API's, the version that this Linkerd reads."""
     group, _, version = manifest["apiVersion"].rpartition("/")
     match manifest["kind"]:
         case "HTTPRoute" if group == "policy.linkerd.io":
             return POLICY
         case "HTTPRoute":
-            return BY_VERSION.get(version, "httproute")
+            return BY_VERSION.get(gateway_route(linkerd) or version, "httproute")
         case "TrafficSplit":
             return TRAFFICSPLIT
         case _:

@@ -52,7 +52,7 @@ class Adopt(Executor):
             made = await adopt(k8s, job.service, other=other, clock=clock, side=side, protocols=stated)
         else:
             original = await self.tools.source.get(SERVICE, job.service.name, job.service.namespace)
-            copy = _portable(original, dict(await selector_of(self.tools.source, job.service)))
+            copy = portable(original, dict(await selector_of(self.tools.source, job.service)))
             made = await create_adopted(k8s, copy, other=other, clock=clock, side=side, protocols=stated)
         job.remember(made)
         if str(job.service) in job.plan.bounds.full_retry:
@@ -73,7 +73,7 @@ class Adopt(Executor):
         return Result(ending=Ending.UNDONE)
 
 
-def _portable(service: Manifest, selector: dict[str, str]) -> Manifest:
+def portable(service: Manifest, selector: dict[str, str]) -> Manifest:
     """A Service for another cluster: no addresses, no node ports, its own selector."""
     spec = {
         key: value
@@ -286,6 +286,8 @@ class Unadopt(Executor):
             await switches.expect((100 if side is Side.TARGET else 0,))
             job.remember([standing])
             await switches.remove(standing)
+        if _is_meshed(job):
+            return Result(ending=Ending.DONE)
         adopted = job.receipts_of(sibling(job, ActKind.ADOPT, side))
         await unadopt(k8s, job.service, adopted, clock=self.tools.clock, side=side, keep_export=True)
         return Result(ending=Ending.DONE)
@@ -293,6 +295,9 @@ class Unadopt(Executor):
     async def check(self, job: Job) -> str:
         """It stands without us."""
         side = side_of(job)
+        if _is_meshed(job):
+            standing = await (await self.tools.switches(job)).exists(side)
+            return f"the switch of {job.service} is still there on the {side.value}" if standing else ""
         adopted = await is_adopted(self.tools.cluster(side), job.service)
         return f"{job.service} is adopted on the {side.value}" if adopted else ""
 
@@ -301,8 +306,14 @@ class Unadopt(Executor):
         side = side_of(job)
         k8s, other = self.tools.cluster(side), self.tools.cluster(side.other).name
         stated = sibling_args(job, ActKind.ADOPT).get("protocols")
-        await adopt(k8s, job.service, other=other, clock=self.tools.clock, side=side, protocols=stated)
+        if not _is_meshed(job):
+            await adopt(k8s, job.service, other=other, clock=self.tools.clock, side=side, protocols=stated)
         switches = await self.tools.switches(job)
         if not await switches.exists(side):
             await switches.restore([receipt for receipt in job.receipts if receipt.prior is not None])
         return Result(ending=Ending.UNDONE)
+
+
+def _is_meshed(job: Job) -> bool:
+    """Whether the act is one without a waypoint."""
+    return "plane" in job.act.args

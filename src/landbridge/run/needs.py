@@ -22,6 +22,7 @@ from landbridge.clients.kinds import (
     POD,
     ROLE,
     SERVICE,
+    SERVICEPROFILE,
     STATEFULSET,
     TRAFFICSPLIT,
     Kind,
@@ -48,6 +49,8 @@ class Need(StrEnum):
     PIN = "pin, unpin"
     ADOPT = "adopt, unadopt"
     PART = "unadopt"
+    SEEN = "export, weight with Linkerd"
+    EXPORT = "export"
     SWITCH = "split, weight, finish, soak, unadopt"
     BEHIND = "weight, pin, unpin, soak"
     WATCH = "weight"
@@ -109,6 +112,13 @@ RULES: Mapping[Need, tuple[Rule, ...]] = {
         Rule(("get", "delete"), (ENDPOINTS,), "waypoints in place of endpoints"),
         Rule(("list", "delete"), (ENDPOINTSLICE,), "waypoints in place of pods"),
     ),
+    Need.EXPORT: (
+        Rule(("get", "create", "patch", "delete"), (SERVICE,), "the export label; on the target the Service itself"),
+    ),
+    Need.SEEN: (
+        Rule(("get",), (SERVICE,), "the mirror"),
+        Rule(("get",), (SERVICEPROFILE,), "whether the adaptor has obeyed a TrafficSplit"),
+    ),
     Need.PART: (
         Rule(("delete",), (SERVICE,), "the leaf"),
         Rule(("delete",), On.SWITCH, "the split, for nobody would obey it"),
@@ -162,6 +172,7 @@ NEEDS: Mapping[ActKind, tuple[tuple[Need, tuple[Side, ...]], ...]] = {
     ActKind.PIN: ((Need.PIN, BOTH), (Need.BEHIND, (Side.SOURCE,))),
     ActKind.UNPIN: ((Need.PIN, BOTH), (Need.BEHIND, (Side.SOURCE,))),
     ActKind.ADOPT: ((Need.ADOPT, OWN),),
+    ActKind.EXPORT: ((Need.EXPORT, OWN), (Need.SEEN, BOTH)),
     ActKind.SPLIT: ((Need.SWITCH, BOTH),),
     ActKind.WEIGHT: ((Need.SWITCH, BOTH), (Need.WATCH, BOTH), (Need.BEHIND, BOTH)),
     ActKind.FINISH: ((Need.SWITCH, BOTH),),
