@@ -104,19 +104,17 @@ async def pair(bare: Pair) -> AsyncIterator[Pair]:
 
 
 async def leave(pair: Pair) -> None:
-    await asyncio.gather(disconnect(*pair), *(finalize(k8s) for k8s in pair))
-
-
-async def finalize(k8s: Kubernetes) -> None:
-    """As the namespace controller does."""
-
-    async def ends() -> Manifest | None:
-        found = await k8s.find(NAMESPACE, names.HOME)
-        return found if found and found["metadata"].get("deletionTimestamp") else None
-
-    found = await wait_for(ends, what="namespace ends", within=60, clock=CLOCK)
-    found["spec"]["finalizers"] = []
-    await k8s.request("PUT", f"{NAMESPACE.path(name=names.HOME)}/finalize", content=found)
+    """Disconnected, while somebody does what the namespace controller would."""
+    work = asyncio.ensure_future(disconnect(*pair))
+    while not work.done():
+        for k8s in pair:
+            for name in (names.HOME, "moving"):
+                found = await k8s.find(NAMESPACE, name)
+                if found and found["metadata"].get("deletionTimestamp"):
+                    found["spec"]["finalizers"] = []
+                    await k8s.request("PUT", f"{NAMESPACE.path(name=name)}/finalize", content=found)
+        await CLOCK.sleep(0.1)
+    await work
 
 
 async def links(k8s: Kubernetes) -> list[Manifest]:

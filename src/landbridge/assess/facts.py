@@ -150,10 +150,11 @@ class Facts:
         """How Linkerd divides each Service, where it does."""
         if self.mesh.leaves:
             return {}
-        standing = {
-            Side.SOURCE: switches(self.inventory.source.objects),
-            Side.TARGET: switches(self.inventory.target.objects),
-        }
+        here, there = (switches(place.objects) for place in (self.inventory.source, self.inventory.target))
+        copied = [
+            item for item in here if item["kind"] == "ServiceProfile"
+        ]  # beats routes there, too, once it is there
+        standing = {Side.SOURCE: here, Side.TARGET: [*there, *copied]}
         return {s.id: route(self.inventory, self.migration, s, standing) for s, _ in self.services}
 
     @cached_property

@@ -72,9 +72,7 @@ def _check_steps(scope: Scope, migration: Migration, catalog: Catalog) -> None:
 def _check_metrics(scope: Scope, migration: Migration) -> None:
     if scope.facts.mesh.leaves or migration.metrics.provider != "envoy" or not scope.moving:
         return
-    message = (
-        "there are no waypoints where Linkerd divides traffic: say provider: prometheus, with the url of each side"
-    )
+    message = "Linkerd has no waypoints that count: say provider: prometheus, with the url of each side"
     mistake = Mistake(file="migration.yaml", line=None, path="metrics.provider", message=message)
     raise DocumentError("nobody would count the requests that are judged", [mistake])
 

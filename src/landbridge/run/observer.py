@@ -244,7 +244,7 @@ class Observer:
                 watch.fresh = reading.until is not None and reading.until < watch.started
             else:
                 watch.judge = judge.observe(watch.judge, reading.counts, weight=watch.weight, at=look.at)
-                new, old = _totals(reading)
+                new, old = _totals(reading, watch.switches.divided)
                 watch.share = share.observe(watch.share, new=new, old=old, at=look.at)
         try:
             return self._opinion(watch, look.at)
@@ -347,7 +347,9 @@ def _not_obeyed(watch: Watch) -> str:
     return ""
 
 
-def _totals(reading: Reading) -> tuple[int, int]:
-    new = sum(sides.get(Side.TARGET, Count()).n for sides in reading.counts.values())
-    old = sum(sides.get(Side.SOURCE, Count()).n for sides in reading.counts.values())
+def _totals(reading: Reading, divided: str) -> tuple[int, int]:
+    """Requests to both sides, of callers in the one cluster whose callers a weight divides, or of all."""
+    counted = [sides for at, sides in reading.counts.items() if not divided or at.partition("/")[0] == divided]
+    new = sum(sides.get(Side.TARGET, Count()).n for sides in counted)
+    old = sum(sides.get(Side.SOURCE, Count()).n for sides in counted)
     return new, old

@@ -33,6 +33,13 @@ class TwoSided:
     kinds: Mapping[Side, RouterKind]
     domains: Mapping[Side, str] = field(default_factory=dict)
     chained: bool = False
+    source: str = ""
+    """The source cluster's name."""
+
+    @property
+    def divided(self) -> str:
+        """The cluster whose callers alone a weight divides; empty when it divides everybody's."""
+        return self.source if self.chained else ""
 
     def route(self) -> Route:
         """The switches in the order in which a raise writes them."""
@@ -176,6 +183,7 @@ class Switchboard:
                 routers={side: kinds[side].make(places[side], service) for side in Side},
                 kinds=kinds,
                 domains=domains,
+                source=self._clusters[Side.SOURCE].name,
                 chained=twosided.is_chained((kinds[side].limits.chains for side in Side), leaf=mesh.leaves),
             )
         return self._made[service]
