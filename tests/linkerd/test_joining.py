@@ -96,11 +96,24 @@ async def join(pair: Pair, options: Options = OPTIONS) -> list[str]:
     return said
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def pair(bare: Pair) -> AsyncIterator[Pair]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pair(bare: Pair) -> Pair:
+    """Joined, until the first test that wants them apart."""
     await join(bare)
+    return bare
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def apart(bare: Pair) -> AsyncIterator[Pair]:
+    """The same clusters, not joined."""
+
+    async def part() -> None:
+        if any([await k8s.find(CONFIGMAP, names.CONNECTION, names.HOME) for k8s in bare]):
+            await leave(bare)
+
+    await part()
     yield bare
-    await leave(bare)
+    await part()
 
 
 async def leave(pair: Pair) -> None:
@@ -195,24 +208,6 @@ async def test_a_new_token_a_moved_gateway_and_dead_mirrors_are_told(pair: Pair)
     assert {cluster for cluster, title in told if title != "the other gateway answers"} == {"legacy"}
 
 
-async def test_disconnect_leaves_what_was_there_and_takes_mirrors_that_nobody_would(
-    bare: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("landbridge.connect.disconnect.MIRRORS", 0.2)
-    before = [await detect(k8s) for k8s in bare]
-    await join(bare)
-    legacy, eks = bare
-    marks = {"mirror.linkerd.io/mirrored-service": "true", "mirror.linkerd.io/cluster-name": "legacy"}
-    left = named("v1", "Service", "web-legacy", "moving", labels=marks, spec={"ports": [{"port": 80}]})
-    await eks.create(left, manager="linkerd")
-    await leave(bare)
-    assert [await ours(k8s) for k8s in bare] == [set(), set()]
-    assert await eks.find(SERVICE, "web-legacy", "moving") is None
-    assert [await links(k8s) for k8s in bare] == [[], []]
-    assert [await detect(k8s) for k8s in bare] == before
-    assert await legacy.find(SECRET, f"{access.ACCOUNT}-token", EXTENSION) is None
-
-
 async def test_disconnect_is_refused_while_a_switch_stands(pair: Pair) -> None:
     legacy, _ = pair
     spec: dict[str, Any] = {"dstOverrides": [{"authority": "web-eks.moving.svc.cluster.local", "weight": 1}]}
@@ -228,8 +223,26 @@ async def test_disconnect_is_refused_while_a_switch_stands(pair: Pair) -> None:
         await legacy.delete(await legacy.kind_of(made), name, "moving")
 
 
-async def test_what_linkerd_lacks_is_asked_for_before_anything_is_written(bare: Pair) -> None:
-    legacy, eks = bare
+async def test_disconnect_leaves_what_was_there_and_takes_mirrors_that_nobody_would(
+    apart: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("landbridge.connect.disconnect.MIRRORS", 0.2)
+    before = [await detect(k8s) for k8s in apart]
+    await join(apart)
+    legacy, eks = apart
+    marks = {"mirror.linkerd.io/mirrored-service": "true", "mirror.linkerd.io/cluster-name": "legacy"}
+    left = named("v1", "Service", "web-legacy", "moving", labels=marks, spec={"ports": [{"port": 80}]})
+    await eks.create(left, manager="linkerd")
+    await leave(apart)
+    assert [await ours(k8s) for k8s in apart] == [set(), set()]
+    assert await eks.find(SERVICE, "web-legacy", "moving") is None
+    assert [await links(k8s) for k8s in apart] == [[], []]
+    assert [await detect(k8s) for k8s in apart] == before
+    assert await legacy.find(SECRET, f"{access.ACCOUNT}-token", EXTENSION) is None
+
+
+async def test_what_linkerd_lacks_is_asked_for_before_anything_is_written(apart: Pair) -> None:
+    legacy, eks = apart
     await ready(eks, "controller-legacy", 0)
     await legacy.patch(
         CONFIGMAP, "linkerd-config", {"data": config(14, anchor=ANOTHER)["data"]}, "linkerd", manager="linkerd"
@@ -247,31 +260,31 @@ async def test_what_linkerd_lacks_is_asked_for_before_anything_is_written(bare: 
     finally:
         await ready(eks, "controller-legacy", 1)
         await legacy.patch(CONFIGMAP, "linkerd-config", {"data": config(14)["data"]}, "linkerd", manager="linkerd")
-    assert [await ours(k8s) for k8s in bare] == [set(), set()]
+    assert [await ours(k8s) for k8s in apart] == [set(), set()]
 
 
 ANOTHER = "-----BEGIN CERTIFICATE-----\nMIIBother\n-----END CERTIFICATE-----\n"
 
 
-async def test_a_link_that_people_have_made_is_used_and_stays(bare: Pair) -> None:
-    legacy = bare[0]
+async def test_a_link_that_people_have_made_is_used_and_stays(apart: Pair) -> None:
+    legacy = apart[0]
     spec = {"targetClusterName": "eks", "gatewayAddress": "192.0.2.2", "gatewayIdentity": IDENTITY}
     theirs = named("multicluster.linkerd.io/v1alpha1", "Link", "eks", EXTENSION, spec=spec)
     await legacy.create(theirs, manager="linkerd-cli")
     try:
-        said = await join(bare)
+        said = await join(apart)
         assert "legacy: uses the Link that stands to eks" in said
         assert await legacy.find(SECRET, "cluster-credentials-eks", EXTENSION) is None
-        await leave(bare)
+        await leave(apart)
         assert [item["metadata"]["name"] for item in await links(legacy)] == ["eks"]
     finally:
         await legacy.delete(link_kind("v1alpha1"), "eks", EXTENSION)
 
 
-async def test_auto_takes_linkerd_only_where_it_is_in_the_path_of_what_moves(bare: Pair) -> None:
-    ways, why = await linkerd.choose(*bare, Options(namespaces=("moving",)))
+async def test_auto_takes_linkerd_only_where_it_is_in_the_path_of_what_moves(apart: Pair) -> None:
+    ways, why = await linkerd.choose(*apart, Options(namespaces=("moving",)))
     assert ways is not None
     assert "both clusters have Linkerd" in why
-    ways, why = await linkerd.choose(*bare, Options(namespaces=("default",)))
+    ways, why = await linkerd.choose(*apart, Options(namespaces=("default",)))
     assert (ways, why) == (None, "pods in default of legacy get no proxy of Linkerd")
-    assert (await linkerd.choose(*bare, Options(namespaces=("moving",), plane="builtin")))[0] is None
+    assert (await linkerd.choose(*apart, Options(namespaces=("moving",), plane="builtin")))[0] is None

@@ -49,7 +49,7 @@ class Need(StrEnum):
     PIN = "pin, unpin"
     ADOPT = "adopt, unadopt"
     PART = "unadopt"
-    SEEN = "export, weight with Linkerd"
+    SEEN = "export (Linkerd)"
     EXPORT = "export"
     SWITCH = "split, weight, finish, soak, unadopt"
     BEHIND = "weight, pin, unpin, soak"
@@ -64,7 +64,7 @@ class On(StrEnum):
     """Resources that depend on the plan or on the cluster."""
 
     OBJECTS = "the objects that the act names"
-    SWITCH = "trafficsplits.split.smi-spec.io, or httproutes.gateway.networking.k8s.io"
+    SWITCH = "trafficsplits.split.smi-spec.io, httproutes.gateway.networking.k8s.io, or what the split names"
     NEIGHBOURS = ", ".join(kind.resource for kind in NEIGHBOURS)
 
 
