@@ -193,6 +193,9 @@ async def test_a_profile_of_somebody_else_keeps_all_but_its_overrides(k8s: Kuber
     assert left["spec"] == {"routes": routes}
     assert left["metadata"]["annotations"].get("team") == "shop"
     assert "landbridge.dev/drives" not in left["metadata"]["annotations"]
+    await router.prepare()
+    await router.restore(replace(receipt, prior=None))
+    assert (await k8s.get(router.kind, router.name, service.namespace))["spec"] == {"routes": routes}
 
 
 async def test_an_override_of_somebody_else_is_never_touched(k8s: Kubernetes) -> None:

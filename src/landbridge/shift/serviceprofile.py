@@ -16,6 +16,7 @@ from landbridge.model.journal import Receipt
 from landbridge.model.manifest import annotations_of
 from landbridge.model.service import Limits, Manifest, Side
 from landbridge.shift.router import RouterKind, SplitRouter, drift, is_ours, share, weights
+from landbridge.shift.router import annotations_of as ours_among
 from landbridge.translate import splits
 
 CALLED = "{name}.{namespace}.svc.{domain}"
@@ -57,8 +58,15 @@ class ServiceProfileRouter(SplitRouter):
         return self._receipt(found, written)
 
     async def restore(self, receipt: Receipt) -> None:
-        """Put the overrides back; a profile of somebody else's who has deleted it meanwhile stays deleted."""
-        if receipt.prior is not None and await self._find() is None and not is_ours(dict(receipt.prior)):
+        """Put the overrides back; of a profile of somebody else's nothing else is touched, nor is it made again."""
+        found = await self._find()
+        if found is None and receipt.prior is not None and not is_ours(dict(receipt.prior)):
+            return
+        if found is not None and receipt.prior is None and _is_driven(found):
+            marks = dict.fromkeys(ours_among(found))
+            nothing = {"spec": {"dstOverrides": None}, "metadata": {"annotations": marks}}
+            version = found["metadata"]["resourceVersion"]
+            await self.place.k8s.patch(self.kind, self.name, nothing, self.service.namespace, version=version)
             return
         await super().restore(receipt)
 
