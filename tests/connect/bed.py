@@ -64,6 +64,17 @@ class Bed:
         await k8s.apply(self.deployment(name, arguments, 1, {}), force=True)
         await self.ready(k8s, name)
 
+    async def replace_callers(self, k8s: Kubernetes, name: str = "caller") -> None:
+        """Other callers in the place of these, which begin to count anew; returns when the old connections are gone."""
+        [old] = await k8s.list(POD, self.namespace, labels=f"app={name}")
+        await k8s.delete(POD, old["metadata"]["name"], self.namespace)
+
+        async def gone() -> bool:
+            return await k8s.find(POD, old["metadata"]["name"], self.namespace) is None
+
+        await wait_for(gone, what=f"the old {name} gone", within=60, clock=self.clock)
+        await self.ready(k8s, name)
+
     async def counts(self, k8s: Kubernetes, name: str = "caller") -> dict[str, Any]:
         """What the callers have counted so far."""
         [pod] = await k8s.list(POD, self.namespace, labels=f"app={name}")
@@ -107,6 +118,16 @@ class Bed:
         return growth(before, now)
 
     async def remove(self, k8s: Kubernetes) -> None:
+        """Delete the namespace, its pods first and at once: it would wait for half of their longest grace, and more."""
+        for item in await k8s.list(DEPLOYMENT, self.namespace):
+            await k8s.delete(DEPLOYMENT, item["metadata"]["name"], self.namespace)
+
+        async def empty() -> bool:
+            query = {"gracePeriodSeconds": "1"}
+            await k8s.request("DELETE", f"/api/v1/namespaces/{self.namespace}/pods", params=query)
+            return not await k8s.list(POD, self.namespace)
+
+        await wait_for(empty, what=f"the pods of {self.namespace} gone", within=60, clock=self.clock, every=0.5)
         await k8s.delete(NAMESPACE, self.namespace)
 
     async def gone(self, k8s: Kubernetes) -> None:
@@ -124,7 +145,8 @@ class Bed:
             "imagePullPolicy": "IfNotPresent",
             "command": ["python3", "-u", *[f"/programs/{a}" if a.endswith(".py") else a for a in arguments]],
             "env": [{"name": key, "value": value} for key, value in env.items()],
-            "resources": {"requests": {"cpu": "5m", "memory": "16Mi"}},
+            # a share of a busy node that is worth something: an echo that starves is not what is under test
+            "resources": {"requests": {"cpu": "100m", "memory": "16Mi"}},
             "volumeMounts": [{"name": "programs", "mountPath": "/programs"}],
         }
         if probe:

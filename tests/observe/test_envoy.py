@@ -121,7 +121,7 @@ def test_no_waypoint_is_no_data() -> None:
     assert look([], {}).readings[WEB] == NoData(service=WEB, reason="no waypoint is running")
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 50), st.sampled_from(["ok", "ok", "twice", "silent"])), max_size=30))
 def test_the_deltas_sum_to_what_the_pod_counted(steps: list[tuple[int, str]]) -> None:
     total, at, seen = 0, 1.0, 0

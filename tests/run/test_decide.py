@@ -125,7 +125,7 @@ moves = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(WEIGHTS, st.lists(moves, max_size=60), st.booleans(), st.booleans())
 def test_whatever_happens_every_service_ends_at_0_or_100(
     weights: tuple[int, ...], happenings: list[tuple[ServiceId | None, object]], shared: bool, approve: bool
@@ -150,7 +150,7 @@ def test_whatever_happens_every_service_ends_at_0_or_100(
         assert (state.phase is Phase.ROLLED_BACK) <= (state.weight == 0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(WEIGHTS, st.lists(st.tuples(st.sampled_from(NAMES), st.booleans()), max_size=60))
 def test_a_crash_at_any_line_comes_to_the_same_end(
     weights: tuple[int, ...], turns: list[tuple[ServiceId, bool]]
@@ -165,7 +165,7 @@ def test_a_crash_at_any_line_comes_to_the_same_end(
     assert len(raised) == len(set(raised)) == len(NAMES) * len(weights)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(WEIGHTS, st.integers(0, 80))
 def test_the_way_back_has_the_order_of_law_8_from_any_point(weights: tuple[int, ...], steps: int) -> None:
     world = Simulation(plan_of(NAMES[:1], weights))

@@ -184,14 +184,14 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.text() | st.text(alphabet="{}[]:,&*!|>'\"-?# \n\tab1~%@`") | values.map(quote))
 def test_random_text_is_never_a_traceback(text: str) -> None:
     outcome = attempt(text)
     assert outcome is None or (outcome and all(outcome))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from([f.alias or n for n, f in Migration.model_fields.items()]), values))
 def test_random_values_in_known_places_are_never_a_traceback(data: dict[str, object]) -> None:
     outcome = attempt(quote(data))
@@ -201,7 +201,7 @@ def test_random_values_in_known_places_are_never_a_traceback(data: dict[str, obj
 plain = st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.text() | st.floats(-1e9, 1e9, allow_nan=False)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.lists(plain | st.dictionaries(st.text(min_size=1, max_size=6), plain, max_size=3), max_size=5))
 def test_what_is_quoted_reads_back(data: list[object]) -> None:
     document = read(f"a: {quote(data)}", "x")

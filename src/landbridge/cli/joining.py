@@ -46,6 +46,7 @@ def options_of(migration: Migration) -> Options:
         waypoint_pods=plane.waypoints,
         gateway_pods=plane.gateways,
         workers=plane.workers,
+        cpu=plane.cpu,
     )
 
 

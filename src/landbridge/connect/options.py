@@ -17,7 +17,8 @@ class Options:
     `addresses` gives the API server of a cluster as the other one reaches it, by cluster name, where that is not the
     kubeconfig's; `gateways` likewise `host:port` of a gateway whose LoadBalancer address is not the one to dial.
     `workers` are Envoy's threads: left to itself it starts one for each core of its node. Times in seconds: `drain` is
-    how long held connections may go on once their waypoint or gateway ends.
+    how long held connections may go on once their waypoint or gateway ends. `cpu` is what each Envoy requests of its
+    node: everything passes there, so on a full node it must not be the first to starve.
     """
 
     namespaces: tuple[str, ...]
@@ -29,6 +30,7 @@ class Options:
     waypoint_pods: int = 2
     gateway_pods: int = 2
     workers: int = 2
+    cpu: str = "100m"
     spread_hard: bool = False
     drain: float = 15.0
     patience: float = 180.0

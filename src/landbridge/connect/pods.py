@@ -92,7 +92,9 @@ def _spread(key: str, selector: Mapping[str, str], *, hard: bool) -> dict[str, A
     }
 
 
-def _container(name: str, image: str, uid: int, command: list[str], options: Options) -> dict[str, Any]:
+def _container(
+    name: str, image: str, uid: int, command: list[str], options: Options, cpu: str = "20m"
+) -> dict[str, Any]:
     return {
         "name": name,
         "image": image,
@@ -105,7 +107,7 @@ def _container(name: str, image: str, uid: int, command: list[str], options: Opt
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
+        "resources": {"requests": {"cpu": cpu, "memory": "64Mi"}},
         "volumeMounts": [
             {"name": "shared", "mountPath": SHARED},
             {"name": "tls", "mountPath": TLS_DIR, "readOnly": True},
@@ -129,7 +131,7 @@ def _envoy(options: Options) -> dict[str, Any]:
     prestop: dict[str, Any] = {"exec": {"command": ["python3", "-S", "-c", _prestop()]}}
     if options.envoy_image:
         parent, prestop = [], {"sleep": {"seconds": int(SETTLE + options.drain)}}
-    return _container("envoy", options.envoy, ENVOY_UID, [*parent, *envoy], options) | {
+    return _container("envoy", options.envoy, ENVOY_UID, [*parent, *envoy], options, options.cpu) | {
         "ports": [{"name": "ready", "containerPort": names.READY_PORT}],
         "lifecycle": {"preStop": prestop},
         "readinessProbe": {

@@ -243,7 +243,7 @@ def _learn_done(book: Agenda, state: State, act: Act, result: Result, now: float
     match result.ending:
         case Ending.DONE | Ending.UNDONE:
             state = replace(state, done=(*(d for d in state.done if d != act.id), act.id))
-            return replace(state, phase=_phase_after(book, state, act), reason=result.reason, step_started=now)
+            return replace(state, phase=_phase_after(book, state, act), reason="", step_started=now)
         case Ending.BEGUN:
             return replace(state, phase=Phase.SOAKING, reason=result.reason, step_started=now)
         case Ending.ROLL_BACK:

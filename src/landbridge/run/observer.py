@@ -282,7 +282,7 @@ class Observer:
             if opinion.ending is Ending.ROLL_BACK:
                 await self._send_home(watch, opinion.reason)
             return
-        weight, reason = watch.weight, opinion.reason
+        weight, reason = watch.weight, opinion.reason or _numbers(watch)
         if opinion.ending is Ending.ROLL_BACK:
             why = await self._cut(watch)
             weight, reason = (weight, f"{reason}; not sent home at once: {why}") if why else (0, reason)
@@ -345,6 +345,11 @@ def _not_obeyed(watch: Watch) -> str:
     if answer.agreement is Agreement.DISAGREES and answer.observed is not None:
         return f"hold, the share seen is {answer.observed:.1%} at weight {watch.weight} %: {answer.cause}"
     return ""
+
+
+def _numbers(watch: Watch) -> str:
+    """What an advance rests on, for the journal and the report."""
+    return f"{judge.said(watch.judge)}; evidence {watch.judge.evidence:.2f}"
 
 
 def _totals(reading: Reading, divided: str) -> tuple[int, int]:

@@ -179,6 +179,7 @@ class DataPlane(Settings):
     waypoints: int = Field(2, ge=1, le=20, description="waypoint pods in each namespace")
     gateways: int = Field(2, ge=1, le=20, description="gateway pods in each cluster")
     workers: int = Field(2, ge=1, le=64, description="threads of each Envoy; a request costs a quarter less on one")
+    cpu: str = Field("100m", pattern=r"^[0-9]+m?$", description="what each Envoy requests of its node, in cores")
 
 
 class ServiceSettings(Settings):
