@@ -83,8 +83,8 @@ class Retiring:
         if not any(act.kind is ActKind.WEIGHT for act in acts_of(self.plan, service)):
             return Left(service=service, adopted=seen is not None, objects=objects, stays=True)
         if seen is None:
-            why = await self._meshed(service)
-            return Left(service=service, adopted=False, objects=objects, refusals=(why,) if why else ())
+            meshed = await self._meshed(service)
+            return Left(service=service, adopted=False, objects=objects, refusals=(meshed,) if meshed else ())
         why = await self._refusals(service, seen)
         return Left(service=service, adopted=True, objects=objects, callers=seen, refusals=why)
 
