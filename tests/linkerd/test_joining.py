@@ -223,6 +223,12 @@ async def test_disconnect_is_refused_while_a_switch_stands(pair: Pair) -> None:
         await legacy.delete(await legacy.kind_of(made), name, "moving")
 
 
+async def test_clusters_that_are_joined_one_way_are_not_joined_another_way(pair: Pair) -> None:
+    with pytest.raises(BlockedError, match="joined by the data plane linkerd, and builtin was chosen") as refused:
+        await connect(*pair, Options(namespaces=("moving",), plane="builtin"))
+    assert "dataPlane.plane: linkerd" in refused.value.advice
+
+
 async def test_disconnect_leaves_what_was_there_and_takes_mirrors_that_nobody_would(
     apart: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,7 +91,11 @@ async def _would_connect(migration: Migration, options: Options) -> dict[str, li
         why = f"it could not be asked for Linkerd: {error.what}"
     talk.print(f"data plane: {'linkerd' if ways else 'builtin'} ({escape(why)})")
     if ways:
-        return {name: by_linkerd.manifests(*ways.end(name)) for name in ends}
+        pairs = {name: ways.end(name) for name in ends}
+        return {
+            name: by_linkerd.manifests(here, there) + by_linkerd.records(there.name, options)
+            for name, (here, there) in pairs.items()
+        }
     return {here: manifests(here, there, options) for here, there in (ends, ends[::-1])}
 
 

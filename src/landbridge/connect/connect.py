@@ -15,7 +15,7 @@ from landbridge.connect.link import link_to
 from landbridge.connect.manifests import link_token, manifests, record
 from landbridge.connect.options import Options
 from landbridge.errors import AccessError, BlockedError, LandbridgeError
-from landbridge.model.service import BUILTIN, Manifest, ObjectRef
+from landbridge.model.service import BUILTIN, LINKERD, Manifest, ObjectRef
 from landbridge.translate.adoption import OURS
 
 Progress = Callable[[str], None]
@@ -52,6 +52,7 @@ async def connect(source: Kubernetes, target: Kubernetes, options: Options, *, p
     else, before anything is written.
     """
     ways, why = await linkerd.choose(source, target, options)
+    await asyncio.gather(*(_check_plane(k8s, LINKERD.name if ways else BUILTIN.name) for k8s in (source, target)))
     progress(f"data plane: {'linkerd' if ways else 'builtin'} ({why})")
     if ways:
         await linkerd.connect(source, target, ways, options, progress=progress)
@@ -124,6 +125,18 @@ def is_rolled_out(deployment: Manifest) -> bool:
         and status.get("replicas", 0) == wanted
         and status.get("availableReplicas", 0) == wanted
     )
+
+
+async def _check_plane(k8s: Kubernetes, chosen: str) -> None:
+    """A cluster that is joined one way is not joined another way beside it: two mirrors would have one name."""
+    found = await k8s.find(CONFIGMAP, names.CONNECTION, names.HOME)
+    standing = BUILTIN.name if found is None else str(found["data"].get("plane") or BUILTIN.name)
+    if found is not None and standing != chosen:
+        raise BlockedError(
+            f"{k8s.name} is joined by the data plane {standing}, and {chosen} was chosen now",
+            where=k8s.name,
+            advice=f"say dataPlane.plane: {standing} to go on with it, or `landbridge disconnect` first",
+        )
 
 
 async def _check_rights(k8s: Kubernetes) -> None:

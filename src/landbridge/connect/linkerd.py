@@ -145,7 +145,7 @@ async def connect(
         here, there = ways.end(k8s.name)
         for manifest in manifests(here, there, config):
             await k8s.apply(manifest, force=True)
-        for manifest in _records(there.name, options):
+        for manifest in records(there.name, options):
             await k8s.apply(manifest, force=True)
         made = way_to(here, there) is not None
         progress(f"{k8s.name}: {'linked to' if made else 'uses the Link that stands to'} {there.name}")
@@ -204,7 +204,7 @@ def _namespace(name: str) -> Manifest:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": meta}
 
 
-def _records(other: str, options: Options) -> list[Manifest]:
+def records(other: str, options: Options) -> list[Manifest]:
     """A namespace for the run's lease, and what was joined, so that `check` and `disconnect` need no settings."""
     chosen = json.dumps({"namespaces": options.namespaces}, sort_keys=True)
     home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": names.HOME, "labels": names.labels()}}
