@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 
+from landbridge.clients.answers import ForbiddenError
 from landbridge.clients.kinds import CONFIGMAP, CRD, DEPLOYMENT, NAMESPACE, NODE, Kind
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import DeadlineError, wait_for
@@ -129,7 +130,10 @@ def is_rolled_out(deployment: Manifest) -> bool:
 
 async def _check_plane(k8s: Kubernetes, chosen: str) -> None:
     """A cluster that is joined one way is not joined another way beside it: two mirrors would have one name."""
-    found = await k8s.find(CONFIGMAP, names.CONNECTION, names.HOME)
+    try:
+        found = await k8s.find(CONFIGMAP, names.CONNECTION, names.HOME)
+    except ForbiddenError:  # all that is missing is named next
+        return
     standing = BUILTIN.name if found is None else str(found["data"].get("plane") or BUILTIN.name)
     if found is not None and standing != chosen:
         raise BlockedError(
