@@ -90,6 +90,7 @@ class Seat:
     cluster: str
     name: str
     links: tuple[str, ...] = ()
+    policies: str = ""
     envoy: asyncio.subprocess.Process | None = None
     agent: asyncio.subprocess.Process | None = None
     uid: str = ""
@@ -115,6 +116,7 @@ class Seat:
             "--serve": f"{self.address}:{names.AGENT_PORT}",
             "--kubeconfig": str(self.kubeconfig),
         }
+        pairs |= {"--policies": self.policies} if self.policies else {}
         found = [word for pair in pairs.items() for word in pair]
         return found + [word for link in self.links for word in ("--link", link)]
 

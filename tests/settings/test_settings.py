@@ -211,3 +211,18 @@ def test_what_is_quoted_reads_back(data: list[object]) -> None:
 
 def test_words_of_yaml_1_1_are_words() -> None:
     assert read("country: no\nmode: 0755x\nx: 010", "x").data == {"country": "no", "mode": "0755x", "x": 10}
+
+
+def test_a_shadow_is_off_until_asked_for_and_each_service_has_its_own() -> None:
+    web, cart = ServiceId("shop", "web"), ServiceId("shop", "cart")
+    assert parse(ENDS).shadow_of(web).percent == 0
+    found = parse(ENDS + "shadow: {dwell: 2m}\nservices:\n  shop/web: {shadow: {percent: 0}}\n")
+    assert (found.shadow_of(cart).percent, found.shadow_of(cart).dwell, found.shadow_of(web).percent) == (10, 120, 0)
+
+
+def test_a_shadow_needs_waypoints_that_count_it() -> None:
+    prometheus = "metrics: {provider: prometheus, source: {url: 'http://a'}, target: {url: 'http://b'}}\n"
+    with pytest.raises(DocumentError) as caught:
+        parse(ENDS + prometheus + "shadow: {}\n")
+    assert any("only landbridge's waypoints copy" in str(mistake) for mistake in caught.value.mistakes)
+    assert parse(ENDS + prometheus).shadow.percent == 0

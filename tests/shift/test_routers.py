@@ -11,7 +11,8 @@ from landbridge.clients.kinds import NAMESPACE, SERVICE
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.errors import DriftError
 from landbridge.model.service import BUILTIN, LINKERD, Mesh, ServiceId, Side, Weight
-from landbridge.shift.router import HOME, ON_EXPIRY, RUN_LEASE, Place, RouterKind, SplitRouter, kept
+from landbridge.shift.extras import HEADER_ROUTE, SHADOW
+from landbridge.shift.router import HOME, ON_EXPIRY, RUN_LEASE, Place, RouterKind, SplitRouter, backends, kept
 from landbridge.shift.table import ROUTERS
 
 pytestmark = pytest.mark.api
@@ -129,6 +130,58 @@ async def test_finish_takes_the_lease_off_and_restore_puts_all_back(router: Spli
     assert {k: v for k, v in (await live(router)).items() if k != "landbridge.dev/token"} == {
         k: v for k, v in before.items() if k != "landbridge.dev/token"
     }
+
+
+def extras(found: dict[str, object]) -> tuple[object, object]:
+    return found.get(HEADER_ROUTE), found.get(SHADOW)
+
+
+async def test_header_and_shadow_are_declared_and_gone_with_home_and_finish(router: SplitRouter) -> None:
+    if not router.limits.header_route:
+        pytest.skip("only our own waypoints obey it")
+    source, target = backends(router.place, router.service)
+    chosen = f"source={source} target={target}"
+    await router.prepare()
+    assert extras(await live(router)) == (chosen, None)
+    spec = (await live(router))["spec"]
+    off = await router.set_header(on=False)
+    shadowed = await router.set_shadow(10)
+    assert extras(await live(router)) == (None, f"{target}=10")
+    assert (await live(router))["spec"] == spec
+    await router.restore(shadowed)
+    assert extras(await live(router)) == (None, None)
+    await router.restore(off)
+    assert extras(await live(router)) == (chosen, None)
+    await router.set_shadow(100)
+    await router.set_weight(await router.get_weight(), 5)
+    assert extras(await live(router)) == (chosen, None), "what has a weight has no shadow"
+    with pytest.raises(DriftError, match="a shadow is for 0 %"):
+        await router.set_shadow(10)
+    await router.set_weight(await router.get_weight(), 0)
+    assert extras(await live(router)) == (None, None), "a copy that was rolled back gets nothing any more"
+    await router.set_shadow(10)
+    await router.prepare()
+    assert extras(await live(router)) == (chosen, None)
+    await router.set_weight(await router.get_weight(), 100)
+    finished = await router.finish()
+    assert extras(await live(router)) == (None, None)
+    await router.restore(finished)
+    assert extras(await live(router)) == (chosen, None)
+    await router.set_shadow(0)
+
+
+async def test_a_write_beside_it_does_not_stop_a_shadow_but_a_stranger_does(router: SplitRouter) -> None:
+    await router.prepare()
+    await router.get_weight()
+    note = {"metadata": {"labels": {"team": "shop"}}}
+    await router.place.k8s.patch(router.kind, router.name, note, router.service.namespace, manager="someone")
+    await router.set_shadow(10)
+    mine = {"metadata": {"labels": {"app.kubernetes.io/managed-by": "helm"}}}
+    await router.place.k8s.patch(router.kind, router.name, mine, router.service.namespace, manager="helm")
+    with pytest.raises(DriftError, match="not landbridge's"):
+        await router.set_shadow(20)
+    with pytest.raises(DriftError, match="not landbridge's"):
+        await router.set_header(on=False)
 
 
 async def test_restore_deletes_what_did_not_exist_and_makes_what_did(router: SplitRouter) -> None:

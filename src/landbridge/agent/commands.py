@@ -31,6 +31,7 @@ def agent(
     serve: str = "0.0.0.0:15020",
     kubeconfig: Path | None = None,
     link: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    policies: str = "",
     seed: bool = False,
 ) -> int:
     """Feed the Envoy beside it: splits, endpoints and exports of the cluster become its files.
@@ -50,6 +51,8 @@ def agent(
         serve: Where counters and state are offered, read-only.
         kubeconfig: Another way to the API server than the pod's ServiceAccount.
         link: Another cluster's name; may be repeated. Default: those whose link Secret may be read.
+        policies: enforce: a waypoint lets in whom the NetworkPolicies of a Service's pods let in. It then reads
+            those of its namespace, and pods and namespaces as far as they name them.
         seed: Only write what Envoy needs to start, and end.
     """
     options = Options(
@@ -65,6 +68,7 @@ def agent(
         links=link,
         holder=pod_name(),
         uid=os.environ.get("POD_UID", ""),
+        policies=policies,
     )
     if seed:
         from landbridge.agent.seed import seed as write

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from landbridge.agent import endpoints, names, ports
 from landbridge.agent.lease import gone_home
 from landbridge.agent.links import Link, callers, remote_of
 from landbridge.agent.split import Expiry, Obeyed, Split, declared, obey
-from landbridge.envoy.state import Backend, Export, Gateway, Listener, Waypoint, by_key
+from landbridge.envoy.state import Backend, Export, Gateway, HeaderRoute, Listener, Shadow, Waypoint, by_key
 from landbridge.model.service import Manifest, Protocol
+
+EVERYBODY: Mapping[str, tuple[str, ...] | None] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +77,32 @@ def waypoint(
     expired_at: Callable[[str], float | None],
     now: float,
     bind: str = "::",
+    callers: Mapping[str, tuple[str, ...] | None] = EVERYBODY,
 ) -> tuple[Waypoint, dict[str, Obeyed]]:
     """What a namespace's waypoint has to do, and the weights in force by Service.
 
     `last` is what was in force before; `expired_at` says when (monotonic seconds) a run lease ran out; `now` is
-    monotonic.
+    monotonic. `callers` are the networks that may call, by `<service>/<port>`; who is not named is called by all.
     """
     adopted = sorted({item.service for item in allocations.values() if not world.is_mirror(item.service)})
     splits = {name: declared(name, world.splits, world.routes) for name in adopted}
     home = _homeward(world, splits, expired_at, now)
     known = frozenset(world.services)
     obeyed = {
-        name: obey(splits[name], default=_default(world, name), known=known, go_home=name in home, last=last.get(name))
+        name: obey(
+            splits[name],
+            default=_default(world, name),
+            known=known,
+            go_home=name in home,
+            last=last.get(name),
+            alive=_alive(splits[name], expired_at),
+        )
         for name in adopted
     }
-    listeners = [_listener(namespace, world, item, splits, obeyed) for item in allocations.values()]
+    listeners = [
+        replace(_listener(namespace, world, item, splits, obeyed), callers=callers.get(f"{item.service}/{item.port}"))
+        for item in allocations.values()
+    ]
     return Waypoint(cluster=cluster, namespace=namespace, listeners=by_key(listeners), bind=bind), obeyed
 
 
@@ -138,6 +151,10 @@ def _homeward(
     return gone_home(due, now)
 
 
+def _alive(split: Split | None, expired_at: Callable[[str], float | None]) -> bool:
+    return split is not None and expired_at(split.run_lease) is None
+
+
 def _default(world: World, service: str) -> str:
     """Where traffic goes without a split: the leaf, or a ready mirror while the leaf has nobody."""
     leaf = names.leaf_name(service)
@@ -165,7 +182,12 @@ def _listener(
     home = split.home if split else ""
     if home and home in world.services:
         weights.setdefault(home, 0)
+    extras = obeyed.get(item.service)
+    for name in (*extras.header.values(), *extras.shadow) if extras else ():
+        weights.setdefault(name, 0)
     found = [_backend(world, item, name, weight, fallback=name == home) for name, weight in sorted(weights.items())]
+    backends = tuple(backend for backend in found if backend is not None)
+    header, shadow = _extras(world, item, backends, extras) if extras else (None, None)
     owner = world.services.get(names.leaf_name(item.service)) or world.services.get(item.service)
     return Listener(
         namespace=namespace,
@@ -173,10 +195,27 @@ def _listener(
         port=item.port,
         listen=item.listen,
         protocol=item.protocol,
-        backends=tuple(backend for backend in found if backend is not None),
+        backends=backends,
         full_retry=owner is not None and names.annotation(owner, names.FULL_RETRY) == "true",
         affinity=item.affinity,
+        header=header,
+        shadow=shadow,
     )
+
+
+def _extras(
+    world: World, item: ports.Allocation, backends: Sequence[Backend], obeyed: Obeyed
+) -> tuple[HeaderRoute | None, Shadow | None]:
+    """Header route and shadow of one port, as far as its protocol and its backends allow."""
+    there = {backend.service: backend.weight for backend in backends}
+    header = shadow = None
+    if item.protocol in {Protocol.HTTP, Protocol.GRPC} and obeyed.header and set(obeyed.header.values()) <= set(there):
+        trusted = endpoints.addresses(endpoints.foreign(world.slices.get(names.TRUSTED, ())))
+        header = HeaderRoute(trusted=tuple(sorted(trusted)), **obeyed.header)
+    for name, percent in obeyed.shadow.items():
+        if item.protocol is Protocol.HTTP and there.get(name) == 0:
+            shadow = Shadow(service=name, percent=percent)
+    return header, shadow
 
 
 def _backend(world: World, item: ports.Allocation, name: str, weight: int, *, fallback: bool) -> Backend | None:

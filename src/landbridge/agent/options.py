@@ -11,6 +11,8 @@ from pathlib import Path
 from landbridge.agent import names
 from landbridge.envoy.names import Places
 
+ENFORCE = "enforce"
+
 
 class Role(StrEnum):
     """What the Envoy beside this agent is."""
@@ -22,7 +24,8 @@ class Role(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """Where an agent works. `admin` is `host:port` of Envoy's admin interface; `bind` is where Envoy listens, `::` for
-    both families; `links` are the other clusters' names (a gateway only); `holder` names this pod in elections.
+    both families; `links` are the other clusters' names (a gateway only); `holder` names this pod in elections;
+    `policies` is `enforce` for a waypoint that keeps the NetworkPolicies of what it stands before.
     """
 
     role: Role
@@ -37,6 +40,12 @@ class Options:
     links: tuple[str, ...] = ()
     holder: str = ""
     uid: str = ""
+    policies: str = ""
+
+    @property
+    def enforces(self) -> bool:
+        """Whether a waypoint keeps its Services' policies."""
+        return self.policies == ENFORCE
 
     @property
     def places(self) -> Places:
@@ -66,6 +75,7 @@ class Options:
             "--bind": self.bind,
             "--serve": self.serve,
             "--kubeconfig": str(self.kubeconfig or ""),
+            "--policies": self.policies,
         }
         found = [word for name, value in named.items() if value for word in (name, value)]
         return found + [word for link in self.links for word in ("--link", link)]

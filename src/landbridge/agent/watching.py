@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Self
 
-from landbridge.clients.informer import Informer
+from landbridge.clients.informer import Informer, Keep
 from landbridge.clients.kubernetes import Kind, Kubernetes
 from landbridge.errors import LandbridgeError
 from landbridge.model.service import Manifest
@@ -67,9 +67,10 @@ class Watch:
         fields: str = "",
         seconds: float = WATCH_SECONDS,
         optional: bool = False,
+        keep: Keep | None = None,
     ) -> None:
         self._informer = Informer(
-            k8s, kind, namespace, labels=labels, fields=fields, seconds=seconds, on_change=signal.wake
+            k8s, kind, namespace, labels=labels, fields=fields, seconds=seconds, on_change=signal.wake, keep=keep
         )
         self._signal = signal
         self._optional = optional

@@ -8,7 +8,8 @@ from typing import Any
 import structlog
 
 from landbridge.agent import memory, names, ports
-from landbridge.agent.desired import World, waypoint
+from landbridge.agent.callers import Policies
+from landbridge.agent.desired import EVERYBODY, World, waypoint
 from landbridge.agent.files import Files
 from landbridge.agent.lease import POLL_SECONDS, Leases
 from landbridge.agent.options import Options
@@ -50,6 +51,7 @@ class WaypointAgent:
         self._routes = Watch(k8s, HTTPROUTE, space, signal=self._signal, seconds=SPLIT_SECONDS, optional=True)
         record = f"metadata.name={names.PORT_RECORD}"
         self._record = Watch(k8s, CONFIGMAP, space, signal=self._signal, fields=record)
+        self._policies = Policies(k8s, space, options.memory_dir, self._signal) if options.enforces else None
         self._watches = Watches((self._services, self._slices, self._splits, self._routes, self._record))
 
     async def run(self) -> None:
@@ -57,6 +59,8 @@ class WaypointAgent:
         async with self._watches, asyncio.TaskGroup() as group:
             group.create_task(self._follow_leases(), name="leases")
             group.create_task(self._look_around(), name="reach")
+            if self._policies is not None:
+                group.create_task(self._policies.run(), name="policies")
             while True:
                 woken = await self._signal.wait(self._pause())
                 if not self._watches.synced:
@@ -76,6 +80,9 @@ class WaypointAgent:
         world, allocations = self._world(), self._allocations()
         now = self._k8s.clock.monotonic()
         try:
+            callers = self._policies.callers(world, allocations) if self._policies else EVERYBODY
+            if callers is None:
+                return
             state, obeyed = waypoint(
                 self._options.cluster,
                 self._options.namespace,
@@ -85,6 +92,7 @@ class WaypointAgent:
                 self._leases.expired_at,
                 now,
                 self._options.bind,
+                callers,
             )
             wanted = files(state, self._options.places)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -165,7 +173,7 @@ class WaypointAgent:
         return {
             "watch_age": round(self._splits.age, 3),
             "synced": self._watches.synced,
-            "problems": [text for text in (self._problem, *self._reach.problems, *self._watches.problems) if text],
+            "problems": [text for text in self._problems() if text],
             "generation": acknowledged.generation,
             "acknowledged": acknowledged.active,
             "versions": dict(acknowledged.versions),
@@ -175,11 +183,17 @@ class WaypointAgent:
                 f"{self._options.namespace}/{name}": {
                     "weights": {str(port or "*"): dict(weights) for port, weights in item.weights.items()},
                     "reason": item.reason.value,
+                    "header": dict(item.header),
+                    "shadow": dict(item.shadow),
                     "problem": item.problem,
                 }
                 for name, item in self.obeyed.items()
             },
         }
+
+    def _problems(self) -> list[str]:
+        policies = self._policies.problems if self._policies else []
+        return [self._problem, *self._reach.problems, *self._watches.problems, *policies]
 
     def watch_age(self) -> float:
         """Seconds since the API server last proved that splits are being watched."""

@@ -10,6 +10,7 @@ from functools import cached_property
 from landbridge.assess.dataplane import Routed, mesh_of, route, switches
 from landbridge.model.inventory import Inventory, Service
 from landbridge.model.manifest import (
+    NONE,
     RUNNING,
     STARTING,
     Fields,
@@ -24,7 +25,8 @@ from landbridge.model.manifest import (
 )
 from landbridge.model.service import Manifest, Mesh, ServiceId, Side
 from landbridge.settings.migration import Migration
-from landbridge.translate.adoption import LEAF_OF, MIRRORED, NotAdoptable, not_adoptable, not_linkable
+from landbridge.translate.adoption import LEAF_OF, MIRRORED, TRUSTED, NotAdoptable, not_adoptable, not_linkable
+from landbridge.translate.callers import Called, called_of
 from landbridge.translate.policies import Fronted, Network
 
 NEIGHBOURS = ("StatefulSet", "Ingress", "TargetGroupBinding", "Canary", "Rollout")
@@ -94,12 +96,12 @@ class Facts:
 
     @cached_property
     def services(self) -> tuple[tuple[Service, Manifest], ...]:
-        """Every Service that people made, with its manifest: no mirrors and no leaves."""
+        """Every Service that people made, with its manifest: no mirrors, no leaves, nothing else of ours."""
         models = {service.id: service for service in self.inventory.services}
         found = []
         for item in self.by_kind.get("Service", ()):
             marks = labels_of(item)
-            if LEAF_OF not in marks and MIRRORED not in marks:
+            if LEAF_OF not in marks and MIRRORED not in marks and name_of(item) != TRUSTED:
                 found.append((models[ServiceId(namespace_of(item), name_of(item))], item))
         return tuple(found)
 
@@ -165,6 +167,22 @@ class Facts:
             for item in self.by_kind.get("EndpointSlice", ())
             if item.get("endpoints")
         )
+
+    @cached_property
+    def called(self) -> Mapping[ServiceId, tuple[Called, ...]]:
+        """The pods behind each Service as policies see them, one for each workload."""
+        labels = {str(workload.ref): workload.labels for workload in self.inventory.workloads}
+        specs = {
+            subject(item): pod_spec(item) for kind in sorted(RUNNING | {"Pod"}) for item in self.by_kind.get(kind, ())
+        }
+        return {
+            service.id: tuple(
+                called_of(labels[str(ref)], specs.get(str(ref), NONE))
+                for ref in service.workloads
+                if str(ref) in labels
+            )
+            for service, _ in self.services
+        }
 
     @cached_property
     def network(self) -> Network:

@@ -230,7 +230,8 @@ def _waves(made: Plan) -> Table:
         acts = [act for entry in wave.services for act in entry.acts]
         weights = sorted({act.args["percent"] for act in acts if act.kind is ActKind.WEIGHT})
         dwell = max(
-            (sum(a.args["dwell"] for a in e.acts if a.kind is ActKind.WEIGHT) for e in wave.services), default=0
+            (sum(a.args["dwell"] for a in e.acts if a.kind in {ActKind.SHADOW, ActKind.WEIGHT}) for e in wave.services),
+            default=0,
         )
         names = ", ".join(str(entry.service) for entry in wave.services)
         rows.append((wave.name, names, len(acts), " ".join(map(str, weights)), span(dwell), wave.window))

@@ -24,6 +24,7 @@ from landbridge.model.inventory import Severity
 from landbridge.model.service import BUILTIN, Manifest
 from landbridge.settings import Migration
 from landbridge.settings.load import FILE
+from landbridge.settings.migration import Policies
 from landbridge.settings.names import suggest
 
 HERE = Where()
@@ -46,6 +47,7 @@ def options_of(migration: Migration) -> Options:
         waypoint_pods=plane.waypoints,
         gateway_pods=plane.gateways,
         workers=plane.workers,
+        enforce=plane.policies is Policies.ENFORCE,
         cpu=plane.cpu,
     )
 

@@ -13,6 +13,7 @@ from landbridge.model.service import Manifest
 
 Key = tuple[str, str]
 Change = Callable[[str, Manifest], None]
+Keep = Callable[[Manifest], Manifest]
 
 
 class Informer:
@@ -20,7 +21,8 @@ class Informer:
 
     `on_change(type, object)` is called with ADDED, MODIFIED or DELETED after `items` has changed; after a gap, objects
     that vanished in it are reported as DELETED. `seconds` is how long one watch lasts and so bounds how long a dead
-    connection goes unnoticed. `errors` counts failed tries; `last_error` says why.
+    connection goes unnoticed. `keep` makes of an object what is remembered of it. `errors` counts failed tries;
+    `last_error` says why.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Informer:
         fields: str = "",
         seconds: float = 30,
         on_change: Change | None = None,
+        keep: Keep | None = None,
     ) -> None:
         self.k8s = k8s
         self.kind = kind
@@ -43,6 +46,7 @@ class Informer:
         self.last_error = ""
         self._selectors = {"labels": labels, "fields": fields}
         self._seconds = seconds
+        self._keep = keep or _all_of_it
         self._listeners: list[Change] = [on_change] if on_change else []
         self._proof = float("-inf")
         self._version = ""
@@ -78,7 +82,7 @@ class Informer:
 
     async def _list(self) -> None:
         items, version = await self.k8s.list_at(self.kind, self.namespace, **self._selectors)
-        fresh = {_key(item): item for item in items}
+        fresh = {_key(item): self._keep(item) for item in items}
         gone = [item for key, item in self.items.items() if key not in fresh]
         changed = [
             ("MODIFIED" if key in self.items else "ADDED", item)
@@ -101,6 +105,7 @@ class Informer:
                 self._version = item["metadata"]["resourceVersion"]
                 if event == "BOOKMARK":
                     continue
+                item = self._keep(item)
                 if event == "DELETED":
                     self.items.pop(_key(item), None)
                 else:
@@ -118,3 +123,7 @@ class Informer:
 
 def _key(item: Manifest) -> Key:
     return item["metadata"].get("namespace") or "", item["metadata"]["name"]
+
+
+def _all_of_it(item: Manifest) -> Manifest:
+    return item

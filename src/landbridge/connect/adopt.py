@@ -53,18 +53,23 @@ async def adopt(
     clock: Clock,
     side: Side = Side.SOURCE,
     protocols: Mapping[str, str] | None = None,
+    pods: str = "",
+    enforce: bool = False,
 ) -> tuple[Receipt, ...]:
     """Adopt a Service; the receipts say what the apex was.
 
-    `other` is the other cluster's name, `protocols` what people have stated of ports by number or name. Raises
-    BlockedError naming the rule that forbids it, DriftError when somebody else keeps endpoints for the Service,
-    LandbridgeError when no waypoint takes it on in time.
+    `other` is the other cluster's name, `protocols` what people have stated of ports by number or name, `pods` what
+    policies have to know of its pods when none runs (`translate.callers.written`); `enforce`: only behind waypoints
+    that keep policies. Raises BlockedError naming the rule that forbids it, DriftError when somebody else keeps
+    endpoints for the Service, LandbridgeError when no waypoint takes it on in time.
     """
     apex = await k8s.get(SERVICE, service.name, service.namespace)
     held = await _own_leaf(k8s, service)
+    if enforce:
+        await _check_policies(k8s, service.namespace)
     if held is None:
         await _check(k8s, apex, other)
-        held = await k8s.create(_new_leaf(apex, protocols or {}))
+        held = await k8s.create(_new_leaf(apex, protocols or {}, pods))
     await _until(
         lambda: _leaf_follows(k8s, service), f"endpoints of {leaf_name(service.name)}", AGENT_PATIENCE, k8s, clock
     )
@@ -85,6 +90,8 @@ async def create_adopted(
     clock: Clock,
     side: Side = Side.TARGET,
     protocols: Mapping[str, str] | None = None,
+    pods: str = "",
+    enforce: bool = False,
 ) -> tuple[Receipt, ...]:
     """Bring a Service into a cluster that has none of its pods yet, adopted from its first moment.
 
@@ -94,8 +101,12 @@ async def create_adopted(
     service = ServiceId(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
     live = await k8s.find(SERVICE, service.name, service.namespace)
     if live and live["spec"].get("selector"):
-        return await adopt(k8s, service, other=other, clock=clock, side=side, protocols=protocols)
-    apex, born = adopted_pair(manifest, protocols)
+        return await adopt(
+            k8s, service, other=other, clock=clock, side=side, protocols=protocols, pods=pods, enforce=enforce
+        )
+    if enforce:
+        await _check_policies(k8s, service.namespace)
+    apex, born = adopted_pair(manifest, protocols, pods)
     if live is None:
         await _check(k8s, manifest, other)
         if await _own_leaf(k8s, service) is None:
@@ -174,6 +185,18 @@ async def _check(k8s: Kubernetes, apex: Manifest, other: str) -> None:
         )
 
 
+async def _check_policies(k8s: Kubernetes, namespace: str) -> None:
+    """Every waypoint pod was told to keep policies: an older one would let everybody in to everything."""
+    for pod in await k8s.list(POD, namespace, labels=f"{names.ROLE}=waypoint"):
+        told = [word for container in pod["spec"]["containers"] for word in container.get("command") or ()]
+        if not pod["metadata"].get("deletionTimestamp") and not {"--policies", "enforce"} <= set(told):
+            raise BlockedError(
+                f"waypoint {namespace}/{pod['metadata']['name']} does not keep NetworkPolicies as the plan expects",
+                where=k8s.name,
+                advice="run `landbridge connect` again: migration.yaml says `policies: enforce`",
+            )
+
+
 async def _own_leaf(k8s: Kubernetes, service: ServiceId) -> Manifest | None:
     found = await k8s.find(SERVICE, leaf_name(service.name), service.namespace)
     if found and not names.is_ours(found):
@@ -185,9 +208,9 @@ async def _own_leaf(k8s: Kubernetes, service: ServiceId) -> Manifest | None:
     return found
 
 
-def _new_leaf(apex: Manifest, protocols: Mapping[str, str]) -> Manifest:
+def _new_leaf(apex: Manifest, protocols: Mapping[str, str], pods: str) -> Manifest:
     """What was stated when it was adopted before holds on: the other cluster may still call it by that."""
-    made = leaf(apex, state="adopting", protocols=protocols)
+    made = leaf(apex, state="adopting", protocols=protocols, pods=pods)
     if not protocols and (before := _annotations(apex).get(PROTOCOLS)):
         made["metadata"]["annotations"][PROTOCOLS] = before
     made["metadata"]["annotations"][PRIOR] = json.dumps(_prior_of(apex), sort_keys=True)

@@ -19,7 +19,7 @@ def manifests(cluster: str, other: str, options: Options, *, own_split: bool = T
     found += gateway(cluster, other, options)
     for namespace in options.namespaces:
         found.append(_account(names.WAYPOINT, namespace))
-        found += roles.for_waypoint(namespace)
+        found += roles.for_waypoint(namespace, enforce=options.enforce)
         found += waypoint(cluster, namespace, options)
     return found
 
@@ -40,12 +40,12 @@ def gateway(cluster: str, other: str, options: Options) -> list[Manifest]:
 
 
 def waypoint(cluster: str, namespace: str, options: Options) -> list[Manifest]:
-    """One namespace's waypoint: pods and their disruption budget; it needs no Service."""
+    """One namespace's waypoint: pods, their disruption budget, and the Service that says whose header it takes."""
     replicas = options.waypoint_pods
     pod = pods.deployment(
         "waypoint", name=names.WAYPOINT, namespace=namespace, cluster=cluster, replicas=replicas, options=options
     )
-    return [_budget(names.WAYPOINT, namespace, "waypoint"), pod]
+    return [_trusted(namespace), _budget(names.WAYPOINT, namespace, "waypoint"), pod]
 
 
 def link_token() -> Manifest:
@@ -96,6 +96,17 @@ def _budget(name: str, namespace: str, role: str) -> Manifest:
         "spec": {
             "maxUnavailable": 1,
             "selector": {"matchLabels": {names.ROLE: role, "app.kubernetes.io/name": name}},
+        }
+    }
+
+
+def _trusted(namespace: str) -> Manifest:
+    """Its slices name the pods that carry the label: the agent reads slices anyhow, and needs no right on pods."""
+    return _object("v1", "Service", names.TRUSTED, namespace) | {
+        "spec": {
+            "clusterIP": "None",
+            "selector": {names.TRUSTED_LABEL: "true"},
+            "publishNotReadyAddresses": True,
         }
     }
 

@@ -16,6 +16,7 @@ class Options:
     `image` has landbridge and, unless `envoy_image` names another, Envoy.
     `addresses` gives the API server of a cluster as the other one reaches it, by cluster name, where that is not the
     kubeconfig's; `gateways` likewise `host:port` of a gateway whose LoadBalancer address is not the one to dial.
+    `enforce`: waypoints keep the NetworkPolicies of what they stand before, and may read what that needs.
     `workers` are Envoy's threads: left to itself it starts one for each core of its node. Times in seconds: `drain` is
     how long held connections may go on once their waypoint or gateway ends. `cpu` is what each Envoy requests of its
     node: everything passes there, so on a full node it must not be the first to starve.
@@ -30,6 +31,7 @@ class Options:
     waypoint_pods: int = 2
     gateway_pods: int = 2
     workers: int = 2
+    enforce: bool = False
     cpu: str = "100m"
     spread_hard: bool = False
     drain: float = 15.0

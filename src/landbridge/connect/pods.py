@@ -36,6 +36,7 @@ def deployment(
     """The Deployment of a waypoint or a gateway; a gateway's agent follows the cluster `link`."""
     command = ["python3", "-m", "landbridge.agent", "--role", role, "--namespace", namespace, "--cluster", cluster]
     command += ["--envoy-dir", ENVOY_DIR, *(["--link", link] if link else [])]
+    command += ["--policies", "enforce"] if options.enforce and role == "waypoint" else []
     marks = names.labels(role)
     selector = {names.ROLE: role, "app.kubernetes.io/name": name}
     return {

@@ -39,20 +39,28 @@ def exports(state: Gateway) -> list[Export]:
 
 def _chains(item: Export, state: Gateway, places: Places) -> list[Json]:
     name = sni(item.service, item.namespace, state.cluster, item.port)
+    own = _of_namespace(state.allowed, item.namespace)
     chains = [
-        _chain(f"tcp.{name}", (), _tcp_proxy(item), state, places),
-        _chain(f"health.{name}", ("h2",), _health(item), state, places),
+        _chain(f"tcp.{name}", (), _tcp_proxy(item), own, places),
+        _chain(f"health.{name}", ("h2",), _health(item), state.allowed, places),
     ]
     if item.protocol is not Protocol.TCP:
-        chains.append(_chain(name, ("h2",), _requests(item), state, places))
+        chains.append(_chain(name, ("h2",), _requests(item), own, places))
     return chains
 
 
-def _chain(name: str, alpn: tuple[str, ...], network_filter: Json, state: Gateway, places: Places) -> Json:
+def _of_namespace(allowed: tuple[str, ...], namespace: str) -> tuple[str, ...]:
+    """Who may call a Service: the waypoint of the same namespace over there, which has looked at who calls it. Its
+    mirror is nowhere else.
+    """
+    return tuple(name for name in allowed if f"/ns/{namespace}/" in name)
+
+
+def _chain(name: str, alpn: tuple[str, ...], network_filter: Json, allowed: tuple[str, ...], places: Places) -> Json:
     return {
         "name": name,
         "filter_chain_match": {"server_names": [name]},
-        "transport_socket": _mutual_tls(alpn, state.allowed, places),
+        "transport_socket": _mutual_tls(alpn, allowed, places),
         "filters": [network_filter],
     }
 

@@ -8,12 +8,14 @@ from typing import Any
 from landbridge.model.manifest import text_of
 from landbridge.model.plan import Act, ActKind
 from landbridge.model.service import ObjectRef, ServiceId, Side
+from landbridge.plan.forecast import copied, forecast
 from landbridge.plan.forecast import dwell as stretch
-from landbridge.plan.forecast import forecast
 from landbridge.plan.scope import Mover
-from landbridge.settings.migration import Migration
+from landbridge.settings.migration import Migration, Policies
+from landbridge.translate.callers import Called, entries
 
 GUARDS: Mapping[ActKind, tuple[str, ...]] = {
+    ActKind.SHADOW: ("raise", "drift", "silence", "alpha"),
     ActKind.WEIGHT: ("raise", "drift", "silence", "alpha"),
     ActKind.FINISH: ("served", "drift"),
     ActKind.SCALE: ("served", "rollback", "singleton"),
@@ -29,10 +31,14 @@ def act(owner: ServiceId, name: str, kind: ActKind, note: str = "", **args: Any)
     return Act(id=f"{owner}/{name}", kind=kind, args=args, guards=GUARDS.get(kind, ()), note=note)
 
 
-def join(service: ServiceId, migration: Migration, router: str, replicas: int) -> Iterator[Act]:
-    """Adopted on both sides, all traffic home: nothing moves yet. `replicas` is the size that home needs."""
+def join(service: ServiceId, migration: Migration, router: str, replicas: int, pods: Sequence[Called]) -> Iterator[Act]:
+    """Adopted on both sides, all traffic home: nothing moves yet. `replicas` is the size that home needs, `pods` what
+    policies know of its pods.
+    """
     protocols = {name: str(kind) for name, kind in sorted(migration.service(service).protocols.items())}
     stated: dict[str, Any] = {"protocols": protocols} if protocols else {}
+    if migration.data_plane.policies is Policies.ENFORCE:
+        stated |= {"policies": Policies.ENFORCE.value} | ({"pods": entries(pods)} if pods else {})
     yield act(service, "adopt-source", ActKind.ADOPT, side=Side.SOURCE.value, **stated)
     yield act(service, "adopt-target", ActKind.ADOPT, side=Side.TARGET.value, **stated)
     chosen = {"router": router} if router != "auto" else {}
@@ -72,9 +78,16 @@ def bring(owner: ServiceId, movers: Sequence[Mover]) -> Iterator[Act]:
 
 
 def shift(service: ServiceId, migration: Migration, callers: str = "") -> Iterator[Act]:
-    """The weight steps, the change of home, the soak. `callers` is what the first step does beside its percent."""
+    """The shadow where one is wanted, the weight steps, the change of home, the soak.
+
+    `callers` is what the first weight does beside its percent.
+    """
     least, rate = migration.dwell_of(service), migration.service(service).request_rate
     errors = {"alpha": migration.alpha, "beta": migration.beta}
+    shadow = migration.shadow_of(service)
+    if shadow.percent:
+        note = copied(shadow.percent, shadow.dwell, rate, **errors)
+        yield act(service, "shadow", ActKind.SHADOW, note, percent=shadow.percent, dwell=shadow.dwell)
     for percent in migration.steps_of(service):
         dwell = stretch(percent, least, migration.max_dwell, rate, **errors)
         note = forecast(percent, dwell, rate, **errors)

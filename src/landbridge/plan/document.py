@@ -135,7 +135,8 @@ def _list(data: Any, key: str) -> list[Any]:
 
 
 def _wrong(kind: Any, args: dict[str, Any]) -> list[str]:
-    number = {ActKind.WEIGHT: ("percent", "dwell"), ActKind.SOAK: ("seconds",), ActKind.SCALE: ("replicas",)}
+    watched = dict.fromkeys((ActKind.SHADOW, ActKind.WEIGHT), ("percent", "dwell"))
+    number = {**watched, ActKind.SOAK: ("seconds",), ActKind.SCALE: ("replicas",)}
     sided = {ActKind.ADOPT, ActKind.EXPORT, ActKind.UNADOPT, ActKind.SCALE}
     listed = {ActKind.COPY, ActKind.READY, ActKind.SCALE, ActKind.HANDOVER}
     wrong = [
@@ -144,7 +145,7 @@ def _wrong(kind: Any, args: dict[str, Any]) -> list[str]:
         if isinstance(args.get(name), bool) or not isinstance(args.get(name), int | float) or args[name] < 0
     ]
     percent = args.get("percent", 0)
-    if kind == ActKind.WEIGHT and not (isinstance(percent, int) and percent <= 100):
+    if kind in watched and not (isinstance(percent, int) and percent <= 100):
         wrong.append("percent has to be a whole number from 0 to 100")
     if kind in sided and args.get("side") not in {side.value for side in Side}:
         wrong.append("side has to be source or target")
@@ -154,7 +155,19 @@ def _wrong(kind: Any, args: dict[str, Any]) -> list[str]:
         wrong.append(f"plane has to be one of {', '.join(MESHES)}")
     if kind == ActKind.ADOPT and not _are_spoken(args.get("protocols", {})):
         wrong.append(f"protocols has to map ports to {', '.join(SPOKEN)}")
+    if kind == ActKind.ADOPT and not _are_pods(args.get("pods", [])):
+        wrong.append("pods has to be a list of `{labels: {...}, ports: {...}}`")
     return wrong
+
+
+def _are_pods(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) and _is_pod(item) for item in value)
+
+
+def _is_pod(item: dict[str, Any]) -> bool:
+    labels, ports = item.get("labels"), item.get("ports", {})
+    numbers = isinstance(ports, dict) and all(type(number) is int for number in ports.values())
+    return numbers and isinstance(labels, dict)
 
 
 def _are_spoken(value: Any) -> bool:

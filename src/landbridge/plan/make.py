@@ -64,6 +64,14 @@ def _check_steps(scope: Scope, migration: Migration, catalog: Catalog) -> None:
         for percent in migration.steps_of(service.id)
         if (refusal := check_percent(percent, limits))
     }
+    copied = [str(service.id) for service in scope.moving if migration.shadow_of(service.id).percent]
+    if copied and migration.router in catalog.routers and not limits.header_route:
+        text = f"the router {migration.router} cannot copy requests, which {', '.join(copied)} should have"
+        raise DocumentError(
+            "the router has no shadow",
+            [Mistake(file="migration.yaml", line=None, path="shadow", message=text)],
+            advice="take the shadow out or change the router",
+        )
     if wrong:
         mistakes = [Mistake(file="migration.yaml", line=None, path="steps", message=text) for text in wrong]
         raise DocumentError("the router cannot take these steps", mistakes, advice="change steps or router")
@@ -157,7 +165,7 @@ def _join(scope: Scope, migration: Migration) -> Wave:
 def _joining(scope: Scope, migration: Migration, service: ServiceId) -> Iterable[Act]:
     size, mesh = _size(scope, service), scope.facts.mesh
     if mesh.leaves:
-        return acts.join(service, migration, migration.router, size)
+        return acts.join(service, migration, migration.router, size, scope.facts.called.get(service, ()))
     routed = scope.facts.routed[service]
     return acts.link(service, size, mesh.name, routed.routers, routed.domains)
 

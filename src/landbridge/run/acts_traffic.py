@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from landbridge.clients.answers import NotFoundError
 from landbridge.clients.kinds import SERVICE
@@ -24,6 +25,7 @@ from landbridge.run.tools import Tools, sibling, sibling_args, side_of
 from landbridge.run.turns import Executor, InterruptedActError, Job
 from landbridge.run.workloads import endpoints_ready, find_behind, selector_of
 from landbridge.translate.adoption import leaf_name
+from landbridge.translate.callers import written
 
 FULL_RETRY = "landbridge.dev/full-retry"
 """On a leaf: the owner has chosen that the waypoint retries more than what is safe."""
@@ -47,13 +49,18 @@ class Adopt(Executor):
         """Adopt on the side that the act names; on the target before anything of it runs there."""
         side = side_of(job)
         k8s, other, clock = self.tools.cluster(side), self.tools.cluster(side.other).name, self.tools.clock
-        stated = job.act.args.get("protocols")
+        args = job.act.args
+        told: dict[str, Any] = {
+            "protocols": args.get("protocols"),
+            "pods": written(args.get("pods") or ()),
+            "enforce": args.get("policies") == "enforce",
+        }
         if side is Side.SOURCE:
-            made = await adopt(k8s, job.service, other=other, clock=clock, side=side, protocols=stated)
+            made = await adopt(k8s, job.service, other=other, clock=clock, side=side, **told)
         else:
             original = await self.tools.source.get(SERVICE, job.service.name, job.service.namespace)
             copy = portable(original, dict(await selector_of(self.tools.source, job.service)))
-            made = await create_adopted(k8s, copy, other=other, clock=clock, side=side, protocols=stated)
+            made = await create_adopted(k8s, copy, other=other, clock=clock, side=side, **told)
         job.remember(made)
         if str(job.service) in job.plan.bounds.full_retry:
             mark = {"metadata": {"annotations": {FULL_RETRY: "true"}}}
@@ -132,8 +139,8 @@ class SetWeight(Executor):
         before = job.state.weight
         live = await switches.expect(tuple(dict.fromkeys((before, percent))))
         lowest = min(weight.percent for weight in live.values())
-        not_yet = partial(self._not_yet, job, switches, live[Side.SOURCE], percent)
-        why = await self.tools.wait(job, not_yet, within=READY_WITHIN) if percent > lowest else ""
+        refused = partial(not_yet, self.tools, job, switches, live[Side.SOURCE], percent)
+        why = await self.tools.wait(job, refused, within=READY_WITHIN) if percent > lowest else ""
         if why:
             return Result(ending=Ending.HELD, reason=why, weight=before)
         if max(weight.percent for weight in live.values()) == 0:
@@ -154,33 +161,6 @@ class SetWeight(Executor):
             )
         except InterruptedActError as asked:  # the weight stays as it is, and `status` has to say so
             return Result(ending=Ending.INTERRUPTED, reason=asked.what, weight=percent)
-
-    async def _not_yet(self, job: Job, switches: TwoSided, live: Weight, percent: int) -> str:
-        """Law 2: why the target cannot take the next share; a guard may forbid it too."""
-        if why := self.tools.observer.guarded(job.service):
-            return why
-        behind, at_home, reachable = await asyncio.gather(
-            find_behind(self.tools.target, job.service),
-            find_behind(self.tools.source, job.service),
-            self._mirrored(job.service),
-        )
-        target, size = behind.health, at_home.health.wanted
-        refusal = may_raise(
-            expected=live,
-            live=live,
-            new=max(percent, live.percent + 1),
-            limits=switches.routers[Side.SOURCE].limits,
-            target=Health(ready=target.ready, wanted=target.wanted, reachable=reachable),
-            size=size,
-            agrees=True,
-        )
-        return str(refusal) if refusal else ""
-
-    async def _mirrored(self, service: ServiceId) -> bool:
-        """Each side's mirror of the other is ready, that is: the other gateway answers for this service."""
-        mirrors = [(self.tools.cluster(side), self.tools.cluster(side.other).name) for side in Side]
-        asked = [endpoints_ready(k8s, service.namespace, f"{service.name}-{other}") for k8s, other in mirrors]
-        return all(await asyncio.gather(*asked))
 
     async def check(self, job: Job) -> str:
         """Both switches have the weight."""
@@ -219,6 +199,35 @@ class SetWeight(Executor):
         done = (Back.CONSUMERS_OFF, Back.SOURCE_SIZED)  # acts undone before this one, in the order of the agenda
         refusal = may_go_back(Back.WEIGHT_HOME, done=done, source=source, full_size=source.wanted)
         return str(refusal) if refusal else ""
+
+
+async def not_yet(tools: Tools, job: Job, switches: TwoSided, live: Weight, percent: int) -> str:
+    """Law 2: why the target cannot take the next share; a guard may forbid it too."""
+    if why := tools.observer.guarded(job.service):
+        return why
+    behind, at_home, reachable = await asyncio.gather(
+        find_behind(tools.target, job.service),
+        find_behind(tools.source, job.service),
+        _mirrored(tools, job.service),
+    )
+    target, size = behind.health, at_home.health.wanted
+    refusal = may_raise(
+        expected=live,
+        live=live,
+        new=max(percent, live.percent + 1),
+        limits=switches.routers[Side.SOURCE].limits,
+        target=Health(ready=target.ready, wanted=target.wanted, reachable=reachable),
+        size=size,
+        agrees=True,
+    )
+    return str(refusal) if refusal else ""
+
+
+async def _mirrored(tools: Tools, service: ServiceId) -> bool:
+    """Each side's mirror of the other is ready, that is: the other gateway answers for this service."""
+    mirrors = [(tools.cluster(side), tools.cluster(side.other).name) for side in Side]
+    asked = [endpoints_ready(k8s, service.namespace, f"{service.name}-{other}") for k8s, other in mirrors]
+    return all(await asyncio.gather(*asked))
 
 
 def _prior(switches: TwoSided, live: dict[Side, Weight]) -> Sequence[Receipt]:

@@ -125,7 +125,7 @@ def _approve(book: Agenda, state: State, command: Command) -> State:
         return state
     if state.phase is Phase.HELD and step.act.id in book.open:
         # a judge that holds is overruled; any other act is done after all, with the approval in its hands
-        mark = step.act.id if step.act.kind is ActKind.WEIGHT else approval(step.act.id)
+        mark = step.act.id if step.act.kind in {ActKind.WEIGHT, ActKind.SHADOW} else approval(step.act.id)
         done = (*state.done, mark)
         return replace(state, phase=Phase.MOVING, done=done, reason=f"approved by {command.by}", step_started=0.0)
     wave = book.plan.waves[step.wave]
@@ -168,7 +168,7 @@ def _decide_on(book: Agenda, state: State, peers: Mapping[ServiceId, State], now
     if (opens := _opens(book, state, step.wave, now)) > now:
         return Wait(reason=f"wave {wave.name} begins {wave.window}: open from {_moment(opens)}", until=opens)
     late = [str(other) for other in step.after if not _settled(peers.get(other))]
-    if late and step.act.kind is ActKind.WEIGHT and state.weight == 0:
+    if late and step.act.kind in {ActKind.WEIGHT, ActKind.SHADOW} and state.weight == 0:
         return Wait(reason=f"after {', '.join(late)}")
     if staying := [s for s in _named(shared_by(step.act)) if s in peers and not _across(peers[s])]:
         return _stay(staying, peers)

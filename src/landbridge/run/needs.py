@@ -51,9 +51,9 @@ class Need(StrEnum):
     PART = "unadopt"
     SEEN = "export (Linkerd)"
     EXPORT = "export"
-    SWITCH = "split, weight, finish, soak, unadopt"
-    BEHIND = "weight, pin, unpin, soak"
-    WATCH = "weight"
+    SWITCH = "split, shadow, weight, finish, soak, unadopt"
+    BEHIND = "shadow, weight, pin, unpin, soak"
+    WATCH = "shadow, weight"
     SCALE = "scale"
     SHRINK = "scale of a service's source"
     HANDOVER = "handover"
@@ -174,6 +174,7 @@ NEEDS: Mapping[ActKind, tuple[tuple[Need, tuple[Side, ...]], ...]] = {
     ActKind.ADOPT: ((Need.ADOPT, OWN),),
     ActKind.EXPORT: ((Need.EXPORT, OWN), (Need.SEEN, BOTH)),
     ActKind.SPLIT: ((Need.SWITCH, BOTH),),
+    ActKind.SHADOW: ((Need.SWITCH, BOTH), (Need.WATCH, BOTH), (Need.BEHIND, BOTH)),
     ActKind.WEIGHT: ((Need.SWITCH, BOTH), (Need.WATCH, BOTH), (Need.BEHIND, BOTH)),
     ActKind.FINISH: ((Need.SWITCH, BOTH),),
     ActKind.SOAK: ((Need.SWITCH, BOTH), (Need.BEHIND, (Side.TARGET,))),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from landbridge import judge
 from landbridge.clock import Clock
@@ -16,7 +16,7 @@ from landbridge.errors import DriftError, LandbridgeError
 from landbridge.judge import Bursts, share
 from landbridge.judge.share import Agreement, ShareState
 from landbridge.model.journal import Entry, Outcome, What
-from landbridge.model.look import Count, Cursor, Look, NoData, Reading, plain_counts
+from landbridge.model.look import COPIES, Count, Cursor, Look, NoData, Reading, plain_counts
 from landbridge.model.plan import ActKind, Bounds, Plan
 from landbridge.model.service import Route, ServiceId, Side, Weight
 from landbridge.observe.guards import Guards
@@ -35,6 +35,12 @@ SOONEST = 0.2
 """Seconds between the end of a look and the next, however many weights are written."""
 
 OUTSIDE = "a policy outside the promise of alpha"
+
+QUIET = frozenset({judge.Reason.NO_DATA, judge.Reason.NO_CONTROL, judge.Reason.BLOCK_OPEN, judge.Reason.TOO_LITTLE})
+"""What a shadow that has dwelt may end with."""
+
+EXPECTED = 20
+"""Copies that should have been answered before none at all means that something is wrong."""
 
 JUDGE = "the judge"
 """Who asks for a rollback that no act in hand can make."""
@@ -61,6 +67,8 @@ class Watch:
     fresh: bool = True
     """Looks that span the change of weight are the baseline and are not judged."""
     standing: bool = False
+    copies: int = 0
+    """Percent of the safe requests that is copied to the target, which has no others: what is judged is the copies."""
 
     @property
     def service(self) -> ServiceId:
@@ -137,6 +145,7 @@ class Observer:
         previous: int,
         first: bool,
         dwell: float,
+        copies: int = 0,
     ) -> Result:
         """Dwell at a weight and judge; how that ended. InterruptedActError when a person wants something else."""
         now = self.clock.now()
@@ -148,10 +157,11 @@ class Observer:
             dwell=dwell,
             live=live,
             started=now,
-            judge=self._judge(job.service, job.plan, percent),
+            judge=self._judge(job.service, job.plan, judge.SHADOW if copies else percent),
             share=ShareState(weight=percent, previous=previous, granularity=switches.route().granularity, settle=1.0),
             bounds=bounds,
             first=first,
+            copies=copies,
             ended=asyncio.get_running_loop().create_future(),
         )
         self.owners.written(job.service, percent)
@@ -243,9 +253,12 @@ class Observer:
             if watch.fresh:
                 watch.fresh = reading.until is not None and reading.until < watch.started
             else:
-                watch.judge = judge.observe(watch.judge, reading.counts, weight=watch.weight, at=look.at)
+                counts, weight = (reading.shadows, judge.SHADOW) if watch.copies else (reading.counts, watch.weight)
+                watch.judge = judge.observe(watch.judge, counts, weight=weight, at=look.at)
                 new, old = _totals(reading, watch.switches.divided)
                 watch.share = share.observe(watch.share, new=new, old=old, at=look.at)
+            if watch.copies:
+                watch.reading = replace(reading, counts=reading.shadows)
         try:
             return self._opinion(watch, look.at)
         except DriftError as error:
@@ -264,13 +277,17 @@ class Observer:
         over = at - watch.started >= watch.dwell
         if said.reason is judge.Reason.TOO_LITTLE and not watch.first:
             reason = ""  # evidence adds up over the ramp, and a smaller share was passed with enough of it
+        quiet = over and _is_quiet(watch, said)
+        if quiet:
+            reason = ""
         if watch.weight >= 100 and said.reason in {judge.Reason.NO_CONTROL, judge.Reason.BLOCK_OPEN}:
             reason = "" if over else f"hold, {judge.Reason.DWELL.value}"
         if breaches:
             reason = f"hold, {self.guarded(watch.service)}"
         reason = reason or self.owners.unready(watch.service) or _not_obeyed(watch)
         if not reason:
-            return Opinion(Ending.DONE, judge.Decision.ADVANCE.value, "")
+            told = f"the copies decide nothing: {said.detail}" if quiet else ""
+            return Opinion(Ending.DONE, judge.Decision.ADVANCE.value, told)
         late = at - watch.started >= watch.bounds.max_hold_dwells * watch.dwell
         person = late and said.reason is not judge.Reason.DWELL
         return Opinion(Ending.HELD if person else None, judge.Decision.HOLD.value, reason)
@@ -321,16 +338,28 @@ class Observer:
         return Seen(
             service=watch.service,
             weight=watch.weight,
-            counts=plain_counts(watch.reading),
+            counts=plain_counts(watch.reading, prefix=COPIES if watch.copies else ""),
             judge=watch.judge.to_json(),
             verdict=opinion.verdict,
             reason=opinion.reason,
         )
 
 
+def _is_quiet(watch: Watch, said: judge.Verdict) -> bool:
+    """Copies of a service that is asked little by GET decide nothing: its first weight does.
+
+    None answered where some should have been is another thing, and holds.
+    """
+    if not watch.copies or said.reason not in QUIET or watch.judge.fault or not isinstance(watch.reading, Reading):
+        return False
+    counts = watch.judge.step.counts
+    return bool(counts.n_new) or counts.n_old * watch.copies < 100 * EXPECTED
+
+
 def _begin(plan: Plan, service: ServiceId) -> judge.JudgeState:
     """A judge by the plan's rules; a block never lasts longer than the shortest dwell, or no step could end in time."""
-    dwells = [float(a.args.get("dwell", 60.0)) for a in acts_of(plan, service) if a.kind is ActKind.WEIGHT]
+    watched = [act for act in acts_of(plan, service) if act.kind in {ActKind.SHADOW, ActKind.WEIGHT}]
+    dwells = [float(act.args.get("dwell", 60.0)) for act in watched]
     bounds = plan.bounds
     return judge.start(alpha=bounds.alpha, bursts=Bursts(bounds.bursts), block_seconds=min([30.0, *dwells]))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from landbridge.clients.answers import NotFoundError
 from landbridge.clients.kubernetes import Kubernetes
@@ -14,6 +14,7 @@ from landbridge.laws import twosided
 from landbridge.laws.twosided import Splits, Write
 from landbridge.model.journal import Receipt
 from landbridge.model.service import BUILTIN, MESHES, Mesh, Route, ServiceId, Side, Switch, Weight
+from landbridge.shift.extras import HeaderRoute
 from landbridge.shift.router import Place, Router, RouterKind, kept, version
 from landbridge.shift.table import router_of
 
@@ -108,6 +109,16 @@ class TwoSided:
             return await self._write(live, twosided.writes(0))
         sides = [write.side for write in twosided.writes(0, leaf=True, raising=False)]
         return tuple(await asyncio.gather(*(self.routers[side].set_weight(live[side], 0) for side in sides)))
+
+    @property
+    def shadows(self) -> bool:
+        """Whether both routers can have requests copied."""
+        return all(router.limits.header_route for router in self.routers.values())
+
+    async def set_shadow(self, percent: int) -> tuple[Receipt, ...]:
+        """Both copy so many percent of the safe requests to the target; 0 is off."""
+        routers = [cast(HeaderRoute, self.routers[side]) for side in (Side.TARGET, Side.SOURCE)]
+        return tuple([await router.set_shadow(percent) for router in routers])
 
     async def finish(self) -> tuple[Receipt, ...]:
         """The target is home on both sides."""

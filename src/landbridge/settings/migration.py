@@ -159,6 +159,13 @@ class CopyRules(Settings):
         return any(fnmatchcase(subject, pattern) for pattern in self.exclude)
 
 
+class Policies(StrEnum):
+    """What becomes of NetworkPolicies that one waypoint for a whole namespace would widen."""
+
+    BLOCK = "block"
+    ENFORCE = "enforce"
+
+
 class Plane(StrEnum):
     """What joins the clusters and divides traffic."""
 
@@ -179,7 +186,19 @@ class DataPlane(Settings):
     waypoints: int = Field(2, ge=1, le=20, description="waypoint pods in each namespace")
     gateways: int = Field(2, ge=1, le=20, description="gateway pods in each cluster")
     workers: int = Field(2, ge=1, le=64, description="threads of each Envoy; a request costs a quarter less on one")
+    policies: Policies = Field(
+        Policies.BLOCK,
+        description="NetworkPolicies that one waypoint for a namespace would widen: block the plan, or enforce them in "
+        "waypoints, whose agents then read policies, pods and namespaces",
+    )
     cpu: str = Field("100m", pattern=r"^[0-9]+m?$", description="what each Envoy requests of its node, in cores")
+
+
+class Shadow(Settings):
+    """Copies of safe requests (GET and HEAD) to the target before its first user; their answers are thrown away."""
+
+    percent: int = Field(10, ge=0, le=100, description="percent of the safe requests that is copied; 0: none")
+    dwell: Duration = Field(60.0, description="how long they are copied and judged")
 
 
 class ServiceSettings(Settings):
@@ -189,6 +208,7 @@ class ServiceSettings(Settings):
     steps: Steps | None = Field(None, description="weights in percent")
     dwell: Duration | None = Field(None, description="time at each weight")
     soak: Duration | None = Field(None, description="time at 100 before the source may shrink")
+    shadow: Shadow | None = Field(None, description="copies before the first weight")
     protocols: dict[str, Spoken] = Field({}, description="port name or number: http, grpc or tcp")
     idempotent: bool | None = Field(None, description="whether a request may be executed twice; unknown counts as no")
     retries: Retries = Field(Retries.SAFE, description="safe: only what cannot have been executed; full: also 5xx")
@@ -292,6 +312,10 @@ class Migration(Settings):
         description="up to this a step is stretched, where the rate is known, until it sees ten times the errors",
     )
     soak: Duration = Field(3600.0, description="time at 100 before the source may shrink")
+    shadow: Shadow = Field(
+        Shadow(percent=0),
+        description="copies before the first weight; off unless asked for: a GET that does something does it twice",
+    )
     alpha: float = Field(0.01, gt=0, lt=0.5, description="how often a healthy service may be rolled back at most")
     beta: float = Field(0.01, gt=0, lt=0.5, description="how often a broken one may be missed, for forecasts")
     bursts: Bursts = Field(
@@ -323,6 +347,13 @@ class Migration(Settings):
         return self
 
     @model_validator(mode="after")
+    def _copies_are_counted(self) -> Migration:
+        own = [service.shadow for service in self.services.values() if service.shadow]
+        if self.metrics.provider != "envoy" and any(shadow.percent for shadow in (self.shadow, *own)):
+            raise ValueError("a shadow needs metrics.provider envoy: only landbridge's waypoints copy and count copies")
+        return self
+
+    @model_validator(mode="after")
     def _guards_can_ask(self) -> Migration:
         for name, guard in self.guards.items():
             if (self.metrics.source if guard.on == "source" else self.metrics.target) is None:
@@ -341,6 +372,10 @@ class Migration(Settings):
         """Seconds at each weight of a service."""
         own = self.service(service).dwell
         return self.dwell if own is None else own
+
+    def shadow_of(self, service: ServiceId) -> Shadow:
+        """The copies of a service's requests before its first weight."""
+        return self.service(service).shadow or self.shadow
 
     def soak_of(self, service: ServiceId) -> float:
         """Seconds at 100 before the source of a service may shrink."""

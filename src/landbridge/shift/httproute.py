@@ -17,7 +17,7 @@ from landbridge.translate import splits
 class HttpRouteRouter(SplitRouter):
     """One HTTPRoute in one cluster, with one rule for each port of the Service."""
 
-    limits = Limits()
+    limits = Limits(header_route=True)
     kind = HTTPROUTE
 
     def read(self, manifest: Manifest) -> int:
@@ -50,12 +50,14 @@ class HttpRouteRouter(SplitRouter):
 class OlderHttpRouteRouter(HttpRouteRouter):
     """The version that Linkerd 2.14 to 2.17 read."""
 
+    limits = Limits()
     kind = HTTPROUTE_V1BETA1
 
 
 class LinkerdHttpRouteRouter(HttpRouteRouter):
     """Linkerd's own kind, for clusters without Gateway API."""
 
+    limits = Limits()
     kind = LINKERD_HTTPROUTE
 
 

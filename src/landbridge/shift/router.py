@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from landbridge.clock import DeadlineError, wait_for
 from landbridge.errors import DriftError, LandbridgeError
 from landbridge.model.journal import Receipt
 from landbridge.model.service import BUILTIN, Limits, Manifest, Mesh, ObjectRef, ServiceId, Side, Switch, Weight
+from landbridge.shift.extras import NOTHING_MORE, Terms, header_terms, shadow_terms
 
 PREFIX = "landbridge.dev/"
 RUN_LEASE = PREFIX + "run-lease"
@@ -126,6 +127,8 @@ def terms_of(place: Place, service: ServiceId, *, home: Side) -> dict[str, str |
     source, target = backends(place, service)
     living = place.lease and place.mesh.leased and home is Side.SOURCE
     return {
+        **NOTHING_MORE,
+        **header_terms(source, target, on=living),
         RUN_LEASE: LEASE_NAME if living else None,
         ON_EXPIRY: place.on_expiry if living else None,
         HOME_REPLICAS: str(place.size) if living else None,
@@ -223,20 +226,41 @@ class SplitRouter:
         """
         last = self._last
         found = last if last is not None and version(last) == expected.version else await self._get()
+        terms = NOTHING_MORE if new == 0 else shadow_terms("", 0)
+
+        async def write(at: Manifest) -> Manifest:
+            if (live := self.read(at)) != expected.percent:
+                raise drift(f"the weight is {live} %, not {expected.percent} % as last seen", at, self.place.k8s.name)
+            return await self._patch(at, await self.spec(new, at), terms=terms)
+
+        return await self._write(found, write)
+
+    async def set_header(self, on: bool) -> Receipt:
+        """Declared by an annotation, which the waypoints obey while the run lives."""
+        return await self._declare(header_terms(*backends(self.place, self.service), on=on))
+
+    async def set_shadow(self, percent: int) -> Receipt:
+        """Declared by an annotation, which the waypoints obey while the run lives; DriftError at another weight."""
+        terms = shadow_terms(backends(self.place, self.service)[1], percent)
+        return await self._declare(terms, at_zero=percent > 0)
+
+    async def _declare(self, terms: Terms, *, at_zero: bool = False) -> Receipt:
+        async def write(at: Manifest) -> Manifest:
+            if at_zero and (live := self.read(at)):
+                raise drift(f"the weight is {live} %, and a shadow is for 0 %", at, self.place.k8s.name)
+            return await self._patch(at, {}, terms=terms)
+
+        return await self._write(await self._get(), write)
+
+    async def _write(self, found: Manifest, write: Callable[[Manifest], Awaitable[Manifest]]) -> Receipt:
         for _ in range(5):
             self._check_ours(found)
             if self._known and _token(found) not in self._known and _token(found) != self.place.token():
                 raise drift("another run of landbridge has written it", found, self.place.k8s.name)
-            if (live := self.read(found)) != expected.percent:
-                raise drift(
-                    f"the weight is {live} %, not {expected.percent} % as last seen", found, self.place.k8s.name
-                )
             try:
-                written = await self._patch(found, await self.spec(new, found))
+                return self._receipt(found, await write(found))
             except ConflictError:
                 found = await self._get()
-                continue
-            return self._receipt(found, written)
         raise drift("the object is written again and again by somebody else", found, self.place.k8s.name)
 
     async def finish(self) -> Receipt:
@@ -319,10 +343,10 @@ class SplitRouter:
         spec: Mapping[str, Any],
         *,
         home: Side | None = None,
-        marks: Mapping[str, str] | None = None,
+        terms: Terms | None = None,
     ) -> Manifest:
-        terms = {TOKEN: self.place.token()} if home is None else terms_of(self.place, self.service, home=home)
-        patch: dict[str, Any] = {"metadata": {"annotations": terms | dict(marks or {})}}
+        stated = {TOKEN: self.place.token()} if home is None else terms_of(self.place, self.service, home=home)
+        patch: dict[str, Any] = {"metadata": {"annotations": {**stated, **(terms or {})}}}
         if spec:
             patch["spec"] = dict(spec)
         self._last = await self.place.k8s.patch(

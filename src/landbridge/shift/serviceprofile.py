@@ -54,7 +54,7 @@ class ServiceProfileRouter(SplitRouter):
         if found is None or is_ours(found) or _is_driven(found) or _overrides(found):
             return await super().prepare()
         marked = {DRIVEN: "dstOverrides"}
-        written = await self._patch(found, await self.spec(0, found), home=Side.SOURCE, marks=marked)
+        written = await self._patch(found, await self.spec(0, found), home=Side.SOURCE, terms=marked)
         return self._receipt(found, written)
 
     async def restore(self, receipt: Receipt) -> None:

@@ -18,7 +18,7 @@ from landbridge.translate import splits
 class TrafficSplitRouter(SplitRouter):
     """One TrafficSplit in one cluster."""
 
-    limits = Limits(chains=True)
+    limits = Limits(chains=True, header_route=True)
     kind = TRAFFICSPLIT
 
     def read(self, manifest: Manifest) -> int:

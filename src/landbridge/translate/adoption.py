@@ -17,12 +17,16 @@ LEAF_OF = "landbridge.dev/leaf-of"
 STATE = "landbridge.dev/state"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = "landbridge"
+TRUSTED = "landbridge-trusted"
+"""The headless Service of ours that selects who may choose a side by header; nobody calls it."""
 EXPORTED = "mirror.linkerd.io/exported"
 EXPORT_MADE = "landbridge.dev/exported"  # on an apex whose export label is ours
 MIRRORED = "mirror.linkerd.io/mirrored-service"
 PROTOCOLS = "landbridge.dev/protocols"
 """On apex and leaf, as JSON `{"80": "http"}`: what migration.yaml says of ports (by number or name) whose Service does
 not. On the apex as well, for it is exported longer than its leaf lives, and the other cluster sees no leaf."""
+PODS = "landbridge.dev/pods"
+"""On a leaf: the pods behind it as policies see them (`translate.callers.written`), for the time when none runs."""
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
 LONGEST = 63  # characters of a Service's name, RFC 1123 label
 
@@ -118,11 +122,11 @@ def not_linkable(service: Manifest, *, neighbours: Iterable[Manifest] = (), othe
     return next((refusal for refusal in refusals if refusal), None)
 
 
-def leaf(service: Manifest, *, state: str, protocols: Mapping[str, str] | None = None) -> Manifest:
+def leaf(service: Manifest, *, state: str, protocols: Mapping[str, str] | None = None, pods: str = "") -> Manifest:
     """The leaf of a Service: its selector and ports, none of its labels, annotations, node ports or addresses.
 
-    `protocols` says what ports speak that do not say it themselves. Labels are not copied, for exports, monitors and
-    owners (Helm, Argo CD) find Services by them.
+    `protocols` says what ports speak that do not say it themselves, `pods` is what PODS says. Labels are not copied,
+    for exports, monitors and owners (Helm, Argo CD) find Services by them.
     """
     meta, spec = service["metadata"], service["spec"]
     copied = {key: deepcopy(spec[key]) for key in _COPIED if key in spec}
@@ -136,7 +140,7 @@ def leaf(service: Manifest, *, state: str, protocols: Mapping[str, str] | None =
             "name": leaf_name(meta["name"]),
             "namespace": meta["namespace"],
             "labels": {MANAGED_BY: OURS, LEAF_OF: meta["name"]},
-            "annotations": {STATE: state} | note_protocols(protocols or {}),
+            "annotations": {STATE: state} | note_protocols(protocols or {}) | ({PODS: pods} if pods else {}),
         },
         "spec": {**copied, "type": "ClusterIP", "selector": dict(spec["selector"])},
     }
@@ -147,9 +151,11 @@ def note_protocols(protocols: Mapping[str, str]) -> dict[str, str]:
     return {PROTOCOLS: json.dumps(dict(protocols), sort_keys=True)} if protocols else {}
 
 
-def adopted_pair(service: Manifest, protocols: Mapping[str, str] | None = None) -> tuple[Manifest, Manifest]:
+def adopted_pair(
+    service: Manifest, protocols: Mapping[str, str] | None = None, pods: str = ""
+) -> tuple[Manifest, Manifest]:
     """A Service that is created already adopted (its copy on the target), and its leaf."""
-    born = leaf(service, state="adopted", protocols=protocols)
+    born = leaf(service, state="adopted", protocols=protocols, pods=pods)
     apex = deepcopy(service)
     apex["spec"].pop("selector", None)
     marks = apex["metadata"]
