@@ -49,6 +49,7 @@ EVERYTHING = [
     act(ActKind.UNPIN, objects=["autoscaling/v2 HorizontalPodAutoscaler shop web"]),
     act(ActKind.ADOPT, side="source"),
     act(ActKind.ADOPT, side="target"),
+    act(ActKind.EXPORT, side="source"),
     act(ActKind.SPLIT, replicas=2),
     act(ActKind.WEIGHT, percent=5),
     act(ActKind.FINISH),
@@ -262,3 +263,9 @@ def test_kinds_are_those_that_the_cluster_serves() -> None:
     served = {**SERVED, ("example.org", "Widget"): (Kind("example.org/v1", "Widget", "widgetry"),)}
     found = of(EVERYTHING, Side.TARGET, {Side.SOURCE: served, Side.TARGET: served})
     assert "create widgetry.example.org shop unknown-to-both" in found
+
+
+def test_each_side_needs_rights_on_what_its_own_router_writes() -> None:
+    split = act(ActKind.SPLIT, plane="linkerd", router={"source": "serviceprofile", "target": "httproute-linkerd"})
+    found = {(right.side, right.group) for right in rights([split], BOTH) if right.namespace == "shop"}
+    assert found == {(Side.SOURCE, "linkerd.io"), (Side.TARGET, "policy.linkerd.io")}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from landbridge.assess.dataplane import Routed, mesh_of, route, switches
 from landbridge.model.inventory import Inventory, Service
 from landbridge.model.manifest import (
     NONE,
@@ -22,9 +23,9 @@ from landbridge.model.manifest import (
     pod_spec,
     subject,
 )
-from landbridge.model.service import Manifest, ServiceId
+from landbridge.model.service import Manifest, Mesh, ServiceId, Side
 from landbridge.settings.migration import Migration
-from landbridge.translate.adoption import LEAF_OF, MIRRORED, TRUSTED, NotAdoptable, not_adoptable
+from landbridge.translate.adoption import LEAF_OF, MIRRORED, TRUSTED, NotAdoptable, not_adoptable, not_linkable
 from landbridge.translate.callers import Called, called_of
 from landbridge.translate.drop import NEVER
 from landbridge.translate.policies import Fronted, Network
@@ -142,17 +143,49 @@ class Facts:
         spaces = {name_of(item): item for item in self.by_kind.get("Namespace", ())}
         zones = {node.labels.get(ZONE) for node in self.inventory.source.nodes} - {None}
         found: dict[ServiceId, NotAdoptable] = {}
+        other = max(self.inventory.source.name, self.inventory.target.name, key=len)
+        if not self.mesh.leaves:
+            return self._not_linkable(near, other)
         for service, item in self.services:
             refusal = not_adoptable(
                 item,
                 namespace=spaces.get(service.id.namespace),
                 neighbours=near[service.id.namespace],
                 zones=max(1, len(zones)),
-                other=max(self.inventory.source.name, self.inventory.target.name, key=len),
+                other=other,
             )
             if refusal:
                 found[service.id] = refusal
         return found
+
+    def _not_linkable(self, near: Mapping[str, list[Manifest]], other: str) -> Mapping[ServiceId, NotAdoptable]:
+        found: dict[ServiceId, NotAdoptable] = {}
+        for service, item in self.services:
+            refusal = not_linkable(item, neighbours=near[service.id.namespace], other=other)
+            no = self.routed[service.id].refusal
+            if refusal is None and no is not None:
+                text = f"Service {service.id} cannot be divided by Linkerd: {no.what}"
+                refusal = NotAdoptable(rule="linkerd", message=text, advice=no.advice)
+            if refusal:
+                found[service.id] = refusal
+        return found
+
+    @cached_property
+    def mesh(self) -> Mesh:
+        """The data plane that is used."""
+        return mesh_of(self.inventory, self.migration)[0]
+
+    @cached_property
+    def routed(self) -> Mapping[ServiceId, Routed]:
+        """How Linkerd divides each Service, where it does."""
+        if self.mesh.leaves:
+            return {}
+        here, there = (switches(place.objects) for place in (self.inventory.source, self.inventory.target))
+        copied = [
+            item for item in here if item["kind"] == "ServiceProfile"
+        ]  # beats routes there, too, once it is there
+        standing = {Side.SOURCE: here, Side.TARGET: [*there, *copied]}
+        return {s.id: route(self.inventory, self.migration, s, standing) for s, _ in self.services}
 
     @cached_property
     def answered(self) -> frozenset[ServiceId]:

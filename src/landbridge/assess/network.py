@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from math import ceil
 
 from landbridge.assess.check import Check, Seen
+from landbridge.assess.dataplane import spoken
 from landbridge.assess.facts import Facts
 from landbridge.envoy.names import INOTIFY
 from landbridge.model.inventory import Severity
@@ -41,8 +42,7 @@ def _affinity(facts: Facts) -> Iterator[Seen]:
 
 def get_protocol(facts: Facts, service: ServiceId, port: Port) -> Protocol:
     """The protocol of a port: as migration.yaml says, else as declared."""
-    stated = facts.migration.service(service).protocols
-    return stated.get(str(port.port)) or stated.get(port.name) or port.protocol
+    return spoken(facts.migration, service, port)
 
 
 def _protocols(facts: Facts) -> Iterator[Seen]:

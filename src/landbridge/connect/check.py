@@ -16,13 +16,13 @@ from typing import Any
 from landbridge.clients.kinds import CRD, DEPLOYMENT, ENDPOINTSLICE, LEASE, POD, SECRET, SERVICE
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import parse_rfc3339
-from landbridge.connect import certificates, crds, identity, names
-from landbridge.connect.connect import is_rolled_out, recorded
+from landbridge.connect import certificates, crds, identity, linkerd_check, names
+from landbridge.connect.connect import is_rolled_out, recorded, recorded_plane
 from landbridge.connect.link import addresses, decode
 from landbridge.envoy.names import INOTIFY
 from landbridge.errors import LandbridgeError
 from landbridge.model.inventory import Severity
-from landbridge.model.service import Manifest
+from landbridge.model.service import LINKERD, Manifest
 from landbridge.translate.adoption import MIRRORED
 
 STALE = 30.0  # seconds: a watch lasts at most 20 without a sign of life
@@ -77,14 +77,33 @@ async def _cluster(k8s: Kubernetes, other: Kubernetes) -> list[Result]:
         return [Result(cluster=k8s.name, title=first, problem=error.what, advice=error.advice)]
     try:
         _, namespaces = await recorded(k8s)
+        plane = await recorded_plane(k8s)
     except LandbridgeError as error:
         return [
             Result(cluster=k8s.name, title=f"{first} ({version})"),
             Result(cluster=k8s.name, title="the cluster is connected", problem=error.what, advice=error.advice),
         ]
-    look = _Look(k8s, other, namespaces, *await _agents(k8s))
     results = [Result(cluster=k8s.name, title=f"{first} ({version})")]
+    if plane == LINKERD.name:
+        return results + await _linkerd(k8s, other)
+    look = _Look(k8s, other, namespaces, *await _agents(k8s))
     return results + [await _run(look, item) for item in CHECKS]
+
+
+async def _linkerd(k8s: Kubernetes, other: Kubernetes) -> list[Result]:
+    """What only a running Linkerd could say is a warning."""
+    try:
+        seen = await linkerd_check.look(k8s, other)
+    except LandbridgeError as error:
+        problem = f"cannot be checked: {error.what}"
+        return [Result(cluster=k8s.name, title="Linkerd can be asked", problem=problem, advice=error.advice)]
+    results = []
+    for title, severity, advice, judge in linkerd_check.CHECKS:
+        problem = judge(seen)
+        level = Severity.WARNING if problem.startswith(linkerd_check.UNKNOWN) else severity
+        found = Result(cluster=k8s.name, title=title, problem=problem, advice=advice if problem else "", severity=level)
+        results.append(found)
+    return results
 
 
 async def _run(look: _Look, item: Check) -> Result:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 
+from landbridge.clients.answers import ForbiddenError
 from landbridge.clients.kinds import (
     CLUSTERROLE,
     CLUSTERROLEBINDING,
@@ -20,12 +21,12 @@ from landbridge.clients.kinds import (
 )
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import DeadlineError, wait_for
-from landbridge.connect import certificates, crds, names, roles
+from landbridge.connect import certificates, crds, linkerd, names, roles
 from landbridge.connect.link import link_to
 from landbridge.connect.manifests import link_token, manifests, record
 from landbridge.connect.options import Options
 from landbridge.errors import AccessError, BlockedError, LandbridgeError
-from landbridge.model.service import Manifest, ObjectRef
+from landbridge.model.service import BUILTIN, LINKERD, Manifest, ObjectRef
 from landbridge.translate.adoption import LEAF_OF, OURS
 
 Progress = Callable[[str], None]
@@ -57,10 +58,17 @@ def _silent(_: str) -> None:
 
 
 async def connect(source: Kubernetes, target: Kubernetes, options: Options, *, progress: Progress = _silent) -> None:
-    """Bring gateways and waypoints up in both clusters and link them; returns when all of them serve.
+    """Join them by the data plane that was chosen: Linkerd's, or gateways and waypoints of ours.
 
-    Raises AccessError for missing rights and BlockedError for objects of somebody else, before anything is written.
+    Returns when all that is ours serves. Raises AccessError for missing rights and BlockedError for objects of somebody
+    else, before anything is written.
     """
+    ways, why = await linkerd.choose(source, target, options)
+    await asyncio.gather(*(_check_plane(k8s, LINKERD.name if ways else BUILTIN.name) for k8s in (source, target)))
+    progress(f"data plane: {'linkerd' if ways else 'builtin'} ({why})")
+    if ways:
+        await linkerd.connect(source, target, ways, options, progress=progress)
+        return
     clusters = (source, target)
     await asyncio.gather(*(_check_rights(k8s) for k8s in clusters))
     await asyncio.gather(*(_check_owners(k8s, _other(k8s, clusters), options) for k8s in clusters))
@@ -133,6 +141,21 @@ def is_rolled_out(deployment: Manifest) -> bool:
     )
 
 
+async def _check_plane(k8s: Kubernetes, chosen: str) -> None:
+    """A cluster that is joined one way is not joined another way beside it: two mirrors would have one name."""
+    try:
+        found = await k8s.find(CONFIGMAP, names.CONNECTION, names.HOME)
+    except ForbiddenError:  # all that is missing is named next
+        return
+    standing = BUILTIN.name if found is None else str(found["data"].get("plane") or BUILTIN.name)
+    if found is not None and standing != chosen:
+        raise BlockedError(
+            f"{k8s.name} is joined by the data plane {standing}, and {chosen} was chosen now",
+            where=k8s.name,
+            advice=f"say dataPlane.plane: {standing} to go on with it, or `landbridge disconnect` first",
+        )
+
+
 async def _check_rights(k8s: Kubernetes) -> None:
     answers = await asyncio.gather(*(k8s.can(verb, resource, names.HOME) for resource, verb in _NEEDED))
     missing = [f"{verb} {resource}" for (resource, verb), allowed in zip(_NEEDED, answers, strict=True) if not allowed]
@@ -198,6 +221,13 @@ def _other(k8s: Kubernetes, clusters: tuple[Kubernetes, Kubernetes]) -> str:
 
 def _namespace(name: str) -> Manifest:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": {MADE: OURS}}}
+
+
+async def recorded_plane(k8s: Kubernetes) -> str:
+    """The data plane that a cluster was joined by; LandbridgeError when it was not joined."""
+    await recorded(k8s)
+    found = await k8s.get(CONFIGMAP, names.CONNECTION, names.HOME)
+    return str(found["data"].get("plane") or BUILTIN.name)
 
 
 def _record(other: str, options: Options) -> Manifest:

@@ -12,7 +12,8 @@ IMAGE = "landbridge.dev/landbridge:0.1.0"
 class Options:
     """How two clusters are joined.
 
-    `namespaces` are those that move. `image` has landbridge and, unless `envoy_image` names another, Envoy.
+    `namespaces` are those that move. `plane` is `builtin`, `linkerd`, or `auto` for what is found.
+    `image` has landbridge and, unless `envoy_image` names another, Envoy.
     `addresses` gives the API server of a cluster as the other one reaches it, by cluster name, where that is not the
     kubeconfig's; `gateways` likewise `host:port` of a gateway whose LoadBalancer address is not the one to dial.
     `enforce`: waypoints keep the NetworkPolicies of what they stand before, and may read what that needs.
@@ -22,6 +23,7 @@ class Options:
     """
 
     namespaces: tuple[str, ...]
+    plane: str = "auto"
     image: str = IMAGE
     envoy_image: str = ""
     pull_policy: str = "IfNotPresent"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from landbridge.clients.answers import ApiError, ForbiddenError, UnavailableError
 from landbridge.clients.kinds import DAEMONSET, NODE, POD, Kind
 from landbridge.clients.kubernetes import Kubernetes
+from landbridge.clients.linkerd import detect
 from landbridge.errors import AccessError, LandbridgeError
 from landbridge.garbage import resting
 from landbridge.inventory.graph import find_edges
@@ -82,7 +83,9 @@ class KubernetesSource:
             slim(item)
         workloads = find_workloads(objects)
         services = find_services(objects, workloads)
-        source_version, target_version = await asyncio.gather(self._source.version(), self._target.version())
+        source_version, target_version, source_linkerd, target_linkerd = await asyncio.gather(
+            self._source.version(), self._target.version(), detect(self._source), detect(self._target)
+        )
         return Inventory(
             source=Platform(
                 name=self._source.name,
@@ -90,6 +93,7 @@ class KubernetesSource:
                 version=source_version,
                 served=_versions(here),
                 nodes=tuple(read_node(node) for node in source_nodes),
+                linkerd=source_linkerd,
                 objects=tuple(objects),
             ),
             target=Platform(
@@ -98,6 +102,7 @@ class KubernetesSource:
                 version=target_version,
                 served=_versions(there),
                 nodes=tuple(read_node(node) for node in target_nodes),
+                linkerd=target_linkerd,
                 features=find_features(_versions(there), daemons),
                 objects=tuple(existing),
             ),

@@ -48,6 +48,25 @@ def join(service: ServiceId, migration: Migration, router: str, replicas: int, p
     yield act(service, "split", ActKind.SPLIT, replicas=replicas, **chosen)
 
 
+def link(
+    service: ServiceId, replicas: int, plane: str, routers: Mapping[Side, str], domains: Mapping[Side, str]
+) -> Iterator[Act]:
+    """Mirrored both ways by Linkerd, all traffic home: nothing moves yet."""
+    yield act(service, "export-target", ActKind.EXPORT, side=Side.TARGET.value)
+    yield act(service, "export-source", ActKind.EXPORT, side=Side.SOURCE.value)
+    told: dict[str, Any] = {"plane": plane, "router": _once(routers), "domain": _once(domains)}
+    yield act(service, "split", ActKind.SPLIT, STAYS, replicas=replicas, **told)
+
+
+STAYS = "no agent keeps the run's lease here: the weights of a runner that died stay until the next one"
+
+
+def _once(said: Mapping[Side, str]) -> Any:
+    """One word where both sides have the same."""
+    words = set(said.values())
+    return words.pop() if len(words) == 1 else {side.value: said[side] for side in Side}
+
+
 def bring(owner: ServiceId, movers: Sequence[Mover]) -> Iterator[Act]:
     """The workloads copied, ready, and held at their size."""
     objects = [text for mover in movers for text in mover.objects]
@@ -61,8 +80,11 @@ def bring(owner: ServiceId, movers: Sequence[Mover]) -> Iterator[Act]:
         yield act(owner, "pin", ActKind.PIN, objects=scalers, replicas=sizes)
 
 
-def shift(service: ServiceId, migration: Migration) -> Iterator[Act]:
-    """The shadow where one is wanted, the weight steps, the change of home, the soak."""
+def shift(service: ServiceId, migration: Migration, callers: str = "") -> Iterator[Act]:
+    """The shadow where one is wanted, the weight steps, the change of home, the soak.
+
+    `callers` is what the first weight does beside its percent.
+    """
     dwells = (migration.dwell_of(service), migration.max_dwell)
     rate = migration.service(service).request_rate
     shadow = migration.shadow_of(service)
@@ -70,6 +92,8 @@ def shift(service: ServiceId, migration: Migration) -> Iterator[Act]:
         note = copied(shadow.percent, shadow.dwell, rate, alpha=migration.alpha, beta=migration.beta)
         yield act(service, "shadow", ActKind.SHADOW, note, percent=shadow.percent, dwell=shadow.dwell)
     for percent, dwell, note in _ramp(migration.steps_of(service), *dwells, rate, migration.alpha, migration.beta):
+        note = "; ".join(filter(None, (callers, note)))
+        callers = ""
         yield act(service, f"weight-{percent}", ActKind.WEIGHT, note, percent=percent, dwell=dwell)
     yield act(service, "finish", ActKind.FINISH)
     yield act(service, "soak", ActKind.SOAK, seconds=migration.soak_of(service))
@@ -98,9 +122,10 @@ def leave(owner: ServiceId, services: Sequence[ServiceId], movers: Sequence[Move
         )
 
 
-def part(service: ServiceId) -> Iterator[Act]:
-    """Nothing of landbridge stays in the target's request path."""
-    yield act(service, "unadopt-target", ActKind.UNADOPT, side=Side.TARGET.value)
+def part(service: ServiceId, plane: str = "") -> Iterator[Act]:
+    """Nothing of landbridge stays in the target's request path; without a waypoint that is only its switch."""
+    told = {"plane": plane} if plane else {}
+    yield act(service, "unadopt-target", ActKind.UNADOPT, side=Side.TARGET.value, **told)
 
 
 def unpin(owner: ServiceId, movers: Sequence[Mover]) -> Iterator[Act]:

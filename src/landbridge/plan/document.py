@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from landbridge.judge.bursts import Bursts
 from landbridge.laws.window import read_window
 from landbridge.model.plan import Act, ActKind, Bounds, Plan, ServicePlan, Wave
-from landbridge.model.service import Protocol, ServiceId, Side
+from landbridge.model.service import MESHES, Protocol, ServiceId, Side
 from landbridge.settings.document import Document, read, validate
 from landbridge.settings.migration import Id, OnExpiry, Settings
 
@@ -137,7 +137,7 @@ def _list(data: Any, key: str) -> list[Any]:
 def _wrong(kind: Any, args: dict[str, Any]) -> list[str]:
     watched = dict.fromkeys((ActKind.SHADOW, ActKind.WEIGHT), ("percent", "dwell"))
     number = {**watched, ActKind.SOAK: ("seconds",), ActKind.SCALE: ("replicas",)}
-    sided = {ActKind.ADOPT, ActKind.UNADOPT, ActKind.SCALE}
+    sided = {ActKind.ADOPT, ActKind.EXPORT, ActKind.UNADOPT, ActKind.SCALE}
     listed = {ActKind.COPY, ActKind.READY, ActKind.SCALE, ActKind.HANDOVER}
     wrong = [
         f"{name} has to be a number from 0 up"
@@ -151,6 +151,8 @@ def _wrong(kind: Any, args: dict[str, Any]) -> list[str]:
         wrong.append("side has to be source or target")
     if kind in listed and not _are_objects(args.get("objects")):
         wrong.append("objects has to be a list of `apiVersion Kind namespace name`")
+    if "plane" in args and args["plane"] not in MESHES:
+        wrong.append(f"plane has to be one of {', '.join(MESHES)}")
     if kind == ActKind.ADOPT and not _are_spoken(args.get("protocols", {})):
         wrong.append(f"protocols has to map ports to {', '.join(SPOKEN)}")
     if kind == ActKind.ADOPT and not _are_pods(args.get("pods", [])):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from landbridge.model.plan import ActKind
+from landbridge.run.acts_export import Export
 from landbridge.run.acts_objects import Copy, HandOver
 from landbridge.run.acts_shadow import Shadow
 from landbridge.run.acts_size import Pin, Ready, Scale, Unpin
@@ -23,6 +24,7 @@ def executors(tools: Tools) -> Mapping[ActKind, Executor]:
         ActKind.READY: Ready(tools),
         ActKind.PIN: Pin(tools),
         ActKind.ADOPT: Adopt(tools),
+        ActKind.EXPORT: Export(tools),
         ActKind.SPLIT: Split(tools),
         ActKind.HANDOVER: HandOver(tools),
         ActKind.SHADOW: Shadow(tools),

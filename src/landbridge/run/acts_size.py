@@ -160,7 +160,7 @@ class Scale(Executor):
     async def _still_called(self, job: Job) -> str:
         """What still uses the source: a weight below 100, or connections past the waypoint; workers have neither."""
         for service in map(ServiceId.parse, self._services(job)):
-            switches = await self.tools.switchboard.of(service)
+            switches = await self.tools.switches_of(job, service)
             percent = (await switches.routers[Side.SOURCE].get_weight()).percent
             count = await bypass(self.tools.source, service, clock=self.tools.clock, image=self.tools.image or IMAGE)
             refusal = may_shrink_source(

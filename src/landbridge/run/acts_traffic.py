@@ -59,7 +59,7 @@ class Adopt(Executor):
             made = await adopt(k8s, job.service, other=other, clock=clock, side=side, **told)
         else:
             original = await self.tools.source.get(SERVICE, job.service.name, job.service.namespace)
-            copy = _portable(original, dict(await selector_of(self.tools.source, job.service)))
+            copy = portable(original, dict(await selector_of(self.tools.source, job.service)))
             made = await create_adopted(k8s, copy, other=other, clock=clock, side=side, **told)
         job.remember(made)
         if str(job.service) in job.plan.bounds.full_retry:
@@ -80,7 +80,7 @@ class Adopt(Executor):
         return Result(ending=Ending.UNDONE)
 
 
-def _portable(service: Manifest, selector: dict[str, str]) -> Manifest:
+def portable(service: Manifest, selector: dict[str, str]) -> Manifest:
     """A Service for another cluster: no addresses, no node ports, its own selector."""
     spec = {
         key: value
@@ -149,7 +149,8 @@ class SetWeight(Executor):
         job.remember(_prior(switches, live))
         await self.tools.observer.prepare(job.service)
         written = await switches.set(live, percent)
-        now = {receipt.side: Weight(percent=percent, version=receipt.version) for receipt in written}
+        at = switches.at(percent)
+        now = {receipt.side: Weight(percent=at[receipt.side], version=receipt.version) for receipt in written}
         job.say(f"weight {percent} %")
         dwell = float(job.act.args.get("dwell", 60.0))
         marks = set(job.state.done)
@@ -163,8 +164,9 @@ class SetWeight(Executor):
 
     async def check(self, job: Job) -> str:
         """Both switches have the weight."""
-        live = await (await self.tools.switches(job)).read()
-        wrong = [w.percent for w in live.values() if w.percent != percent_of(job.act)]
+        switches = await self.tools.switches(job)
+        live, wanted = await switches.read(), switches.at(percent_of(job.act))
+        wrong = [weight.percent for side, weight in live.items() if weight.percent != wanted[side]]
         return f"the weight is {wrong[0]} %" if wrong else ""
 
     async def undo(self, job: Job) -> Result:
@@ -293,6 +295,8 @@ class Unadopt(Executor):
             await switches.expect((100 if side is Side.TARGET else 0,))
             job.remember([standing])
             await switches.remove(standing)
+        if _is_meshed(job):
+            return Result(ending=Ending.DONE)
         adopted = job.receipts_of(sibling(job, ActKind.ADOPT, side))
         await unadopt(k8s, job.service, adopted, clock=self.tools.clock, side=side, keep_export=True)
         return Result(ending=Ending.DONE)
@@ -300,6 +304,9 @@ class Unadopt(Executor):
     async def check(self, job: Job) -> str:
         """It stands without us."""
         side = side_of(job)
+        if _is_meshed(job):
+            standing = await (await self.tools.switches(job)).exists(side)
+            return f"the switch of {job.service} is still there on the {side.value}" if standing else ""
         adopted = await is_adopted(self.tools.cluster(side), job.service)
         return f"{job.service} is adopted on the {side.value}" if adopted else ""
 
@@ -308,8 +315,14 @@ class Unadopt(Executor):
         side = side_of(job)
         k8s, other = self.tools.cluster(side), self.tools.cluster(side.other).name
         stated = sibling_args(job, ActKind.ADOPT).get("protocols")
-        await adopt(k8s, job.service, other=other, clock=self.tools.clock, side=side, protocols=stated)
+        if not _is_meshed(job):
+            await adopt(k8s, job.service, other=other, clock=self.tools.clock, side=side, protocols=stated)
         switches = await self.tools.switches(job)
         if not await switches.exists(side):
             await switches.restore([receipt for receipt in job.receipts if receipt.prior is not None])
         return Result(ending=Ending.UNDONE)
+
+
+def _is_meshed(job: Job) -> bool:
+    """Whether the act is one without a waypoint."""
+    return "plane" in job.act.args

@@ -287,7 +287,7 @@ class Observer:
             else:
                 counts, weight = (reading.shadows, judge.SHADOW) if watch.copies else (reading.counts, watch.weight)
                 watch.judge = judge.observe(watch.judge, counts, weight=weight, at=look.at)
-                new, old = _totals(reading)
+                new, old = _totals(reading, watch.switches.divided)
                 watch.share = share.observe(watch.share, new=new, old=old, at=look.at)
             if watch.copies:
                 watch.reading = replace(reading, counts=reading.shadows)
@@ -413,7 +413,9 @@ def _numbers(watch: Watch) -> str:
     return f"{judge.said(watch.judge)}; evidence {watch.judge.evidence:.2f}"
 
 
-def _totals(reading: Reading) -> tuple[int, int]:
-    new = sum(sides.get(Side.TARGET, Count()).n for sides in reading.counts.values())
-    old = sum(sides.get(Side.SOURCE, Count()).n for sides in reading.counts.values())
+def _totals(reading: Reading, divided: str) -> tuple[int, int]:
+    """Requests to both sides, of callers in the one cluster whose callers a weight divides, or of all."""
+    counted = [sides for at, sides in reading.counts.items() if not divided or at.partition("/")[0] == divided]
+    new = sum(sides.get(Side.TARGET, Count()).n for sides in counted)
+    old = sum(sides.get(Side.SOURCE, Count()).n for sides in counted)
     return new, old

@@ -166,9 +166,21 @@ class Policies(StrEnum):
     ENFORCE = "enforce"
 
 
-class DataPlane(Settings):
-    """The programs that landbridge puts into the clusters."""
+class Plane(StrEnum):
+    """What joins the clusters and divides traffic."""
 
+    AUTO = "auto"
+    LINKERD = "linkerd"
+    BUILTIN = "builtin"
+
+
+class DataPlane(Settings):
+    """What carries traffic between the clusters, and the programs that landbridge puts there."""
+
+    plane: Plane = Field(
+        Plane.AUTO,
+        description="builtin: waypoints and gateways of ours; linkerd: what the clusters have; auto: see there",
+    )
     image: str = Field("", description="image of the agent; empty means the one of this version")
     envoy_image: str = Field("", description="image of Envoy; empty means the agent's image, which has one")
     waypoints: int = Field(2, ge=1, le=20, description="waypoint pods in each namespace")
@@ -316,7 +328,7 @@ class Migration(Settings):
         {}, description="hours in which services of a wave may begin, as `wave-1: Mon-Thu 09:00-16:00 Europe/Berlin`"
     )
     lease: Lease = Field(Lease(), description="the run's lease")
-    data_plane: DataPlane = Field(DataPlane(), description="programs put into the clusters")
+    data_plane: DataPlane = Field(DataPlane(), description="what carries traffic, and programs put into the clusters")
     copy_: CopyRules = Field(CopyRules(), alias="copy", description="how objects change when they are copied")
     metrics: Metrics = Field(Metrics(), description="what counts the requests that are judged")
     guards: dict[Label, Guard] = Field({}, description="what else has to be well, by a name of your own")

@@ -102,6 +102,26 @@ def not_adoptable(
     return next((refusal for refusal in refusals if refusal), None)
 
 
+def not_linkable(service: Manifest, *, neighbours: Iterable[Manifest] = (), other: str = "") -> NotAdoptable | None:
+    """The first rule that forbids to divide a Service by the mesh that it is in already, or None.
+
+    Nothing is put into its path, so what only a waypoint could not do does not matter.
+    """
+    spec = service.get("spec") or {}
+    long = mirror_name(service["metadata"]["name"], other)
+    refusals = (
+        _ours(service),
+        _shape(service, spec),
+        _ports(service, spec),
+        _refuse("long-name", service, f"needs a mirror named {long}, of more than {LONGEST} characters", "shorten it")
+        if len(long) > LONGEST
+        else None,
+        _owner(service, spec),
+        *(_neighbour(service, item) for item in neighbours if item["kind"] in {"StatefulSet", "Canary", "Rollout"}),
+    )
+    return next((refusal for refusal in refusals if refusal), None)
+
+
 def leaf(service: Manifest, *, state: str, protocols: Mapping[str, str] | None = None, pods: str = "") -> Manifest:
     """The leaf of a Service: its selector and ports, none of its labels, annotations, node ports or addresses.
 
