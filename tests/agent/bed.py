@@ -6,15 +6,19 @@ EndpointSlices refuse loopback addresses, so a range that nobody routes is made 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import base64
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -38,6 +42,17 @@ CLUSTER = "legacy"
 ENVOY_UID = 62000
 _worker = int("".join(filter(str.isdecimal, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or 0)
 _number = itertools.count(os.getpid() % 1000 * 10)
+
+
+@cache
+def envoy_for_all() -> str:
+    """Envoy where another user may run it: a checkout in a private home, as root's, is closed to everybody else."""
+    if all(folder.stat().st_mode & 0o001 for folder in ENVOY.parents):
+        return str(ENVOY)
+    folder = tempfile.mkdtemp(prefix="landbridge-envoy-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    Path(folder).chmod(0o755)
+    return shutil.copy(ENVOY, folder)
 
 
 @contextmanager
@@ -135,7 +150,7 @@ class Seat:
 
     async def start_envoy(self) -> None:
         with (self.folder / "envoy.log").open("ab") as log:
-            command = [str(ENVOY), "-c", str(self.envoy_dir / "bootstrap.json"), "--disable-hot-restart"]
+            command = [envoy_for_all(), "-c", str(self.envoy_dir / "bootstrap.json"), "--disable-hot-restart"]
             command += ["--log-level", "warning", "--concurrency", "1", "--drain-time-s", "2"]
             uid = ENVOY_UID + int(self.address.rpartition(".")[2])  # inotify instances are counted per uid
             self.envoy = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log, user=uid, group=0)
