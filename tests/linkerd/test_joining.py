@@ -48,6 +48,7 @@ async def bare(api_pair: tuple[ApiServer, ApiServer]) -> AsyncIterator[Pair]:
     made = [Kubernetes.connect(Path(server.kubeconfig), name=server.name) for server in api_pair]
     async with made[0] as legacy, made[1] as eks:
         for k8s, other in ((legacy, "eks"), (eks, "legacy")):
+            await become(k8s, [])  # with all switches that other tests have left there
             await become(k8s, definitions(MINORS[k8s.name]))
             await lay(k8s, other)
         await legacy.apply(namespace("moving", inject="enabled"))
