@@ -52,7 +52,7 @@ bench: setup
 bench-judge: setup  # 15 minutes on two cores; writes docs/judge-benchmark.md and .svg
 	$(BIN)/python -m benchmarks.judge
 
-bench-flagger: setup  # 13 minutes, needs root; writes docs/flagger-benchmark.md
+bench-flagger: setup  # 15 minutes, needs root; writes docs/flagger-benchmark.md
 	$(BIN)/python -m benchmarks.flagger
 
 soak: setup
