@@ -118,7 +118,6 @@ class Facts:
                 namespace=spaces.get(service.id.namespace),
                 neighbours=near[service.id.namespace],
                 zones=max(1, len(zones)),
-                other=max(self.inventory.source.name, self.inventory.target.name, key=len),
             )
             if refusal:
                 found[service.id] = refusal

@@ -164,7 +164,7 @@ async def _check(k8s: Kubernetes, apex: Manifest, other: str) -> None:
     served = {(kind.group, kind.kind): kind for kind in await k8s.resources()}
     known = [served[(kind.group, kind.kind)] for kind in NEIGHBOURS if (kind.group, kind.kind) in served]
     neighbours = [item for kind in known for item in await k8s.list(kind, space)]
-    refusal = not_adoptable(apex, namespace=namespace, neighbours=neighbours, other=other)
+    refusal = not_adoptable(apex, namespace=namespace, neighbours=neighbours)
     if refusal:
         raise BlockedError(refusal.message, where=f"{k8s.name}, rule {refusal.rule}", advice=refusal.advice)
     pods = await _waypoints(k8s, space)

@@ -11,6 +11,7 @@ from landbridge.clients.kinds import Kind
 from landbridge.clients.kubernetes import MANAGER, Kubernetes
 from landbridge.errors import DriftError
 from landbridge.model.journal import Receipt
+from landbridge.model.mirror import mirror_name
 from landbridge.model.service import Limits, Manifest, ObjectRef, ServiceId, Side, Switch, Weight
 
 PREFIX = "landbridge.dev/"
@@ -83,7 +84,7 @@ class RouterKind:
 
 def backends(place: Place, service: ServiceId) -> tuple[str, str]:
     """The names of the source's and of the target's backend, as this cluster knows them."""
-    leaf, mirror = f"{service.name}-leaf", f"{service.name}-{place.other}"
+    leaf, mirror = f"{service.name}-leaf", mirror_name(service.name, place.other)
     return (leaf, mirror) if place.side is Side.SOURCE else (mirror, leaf)
 
 
