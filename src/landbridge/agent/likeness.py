@@ -1,4 +1,4 @@
-"""What a mirror looks like: named and labelled as Linkerd does it, with what our waypoints need to reach the other side.
+"""What a mirror looks like: Linkerd's names and labels, and what our waypoints need to reach the other side.
 
 Labels and annotations are the other cluster's, without those that other controllers act upon (pure).
 """
@@ -13,7 +13,7 @@ from landbridge.agent import names
 from landbridge.agent.links import Link
 from landbridge.clients.kinds import SERVICE
 from landbridge.model.exports import is_flat, matches
-from landbridge.model.mirror import is_shortened, mirror_name, pod_mirror_name
+from landbridge.model.mirror import is_shortened, mirror_name
 from landbridge.model.service import Manifest
 
 RESOURCE_VERSION = "mirror.linkerd.io/remote-resource-version"
@@ -73,7 +73,7 @@ def wanted_mirror(service: Manifest, link: Link, *, headless: bool = False, host
     """The mirror of an exported Service, or of its pod `hostname`: its ports, no selector, and how to reach it."""
     meta = service["metadata"]
     whole = mirror_name(meta["name"], link.cluster)
-    name = pod_mirror_name(meta["name"], hostname, link.cluster) if hostname else whole
+    name = mirror_name(hostname, link.cluster) if hostname else whole
     path = ".".join(filter(None, (hostname, meta["name"], meta["namespace"])))
     rules = link.rules
     copied = {
@@ -117,7 +117,7 @@ def is_own(service: Manifest, cluster: str) -> bool:
     return names.is_mirror(service) and names.label(service, names.CLUSTER_NAME) == cluster
 
 
-def unit_of(mirror: Manifest) -> Key:
+def unit_of(mirror: Manifest) -> tuple[str, str]:
     """The Service of the other cluster that a mirror stands for, or for one of whose pods it does."""
     namespace, service = names.remote_service(mirror)
     return namespace, service.rpartition(".")[2]

@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import re
 import ssl
-from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from landbridge.agent.latency import RoundTrips
@@ -23,11 +23,20 @@ TIMEOUT = 2.0  # a remote that swallows packets is not ready within EVERY + TIME
 AGAIN = 0.5
 FAILURES = 2
 AT_ONCE = 32  # probes in flight: 5,000 Services must not open 5,000 connections at a time
+KEPT = 512  # open connections: each costs some 40 kB
 
 
 _Key = tuple[Endpoint, str, str]
 """Gateway, SNI and identity: what a connection is good for."""
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)")
+
+
+class Answer(Enum):
+    """What a gateway says of one Service."""
+
+    READY = "ready"
+    EMPTY = "empty"
+    SILENT = "silent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +65,18 @@ class Prober:
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._kept: dict[_Key, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
 
-    async def answers(
-        self, gateways: Sequence[Endpoint], name: str, identity: str, trips: RoundTrips | None = None
-    ) -> bool:
-        """Whether one of the gateways says 200 for the SNI `name` and is who it should be; `trips` gets the times."""
-        for gateway in gateways:
-            try:
-                async with self._slots, asyncio.timeout(TIMEOUT):
-                    if await self._ask(gateway, name, identity, trips):
-                        return True
-            except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):  # ssl.SSLError is an OSError
-                continue
-        return False
+    async def ask(self, gateway: Endpoint, name: str, identity: str, trips: RoundTrips | None = None) -> Answer:
+        """What a gateway says for the SNI `name`, if it is who it should be; `trips` gets the times, or why not."""
+        try:
+            async with self._slots, asyncio.timeout(TIMEOUT):
+                return Answer.READY if await self._ask(gateway, name, identity, trips) else Answer.EMPTY
+        except TimeoutError:
+            problem = f"no answer in {TIMEOUT:g} s"
+        except (OSError, asyncio.IncompleteReadError, ValueError) as error:  # ssl.SSLError is an OSError
+            problem = str(error) or type(error).__name__
+        if trips is not None:
+            trips.problem = f"{gateway.address}:{gateway.port}: {problem}"
+        return Answer.SILENT
 
     async def _ask(self, gateway: Endpoint, name: str, identity: str, trips: RoundTrips | None) -> bool:
         """Ask on the connection of the last time, or on a new one: nine handshakes a second were 4 % of a core."""
@@ -79,7 +88,7 @@ class Prober:
         found = writer.get_extra_info("peercert") or {}
         if ("URI", identity) not in found.get("subjectAltName", ()):
             writer.close()
-            return False
+            raise ValueError(f"it is not {identity}")
         return await self._question(key, reader, writer, trips)
 
     async def _question(
@@ -96,12 +105,17 @@ class Prober:
             length = _LENGTH.search(head)
             if length and b"connection: close" not in head:
                 await reader.readexactly(int(length[1]))
-                self._kept[key] = (reader, writer)
+                self._keep(key, reader, writer)
                 kept = True
             return head.split(b" ")[1:2] == [b"200"]
         finally:
             if not kept:
                 writer.close()
+
+    def _keep(self, key: _Key, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while len(self._kept) >= KEPT:
+            self._kept.pop(next(iter(self._kept)))[1].close()
+        self._kept[key] = (reader, writer)
 
     def close(self) -> None:
         """Let go of every connection that is kept."""

@@ -73,7 +73,7 @@ class Resolver:
             if not found:
                 raise OSError("no address")
         except (OSError, TimeoutError) as error:
-            self.problems[host] = f"{host} cannot be resolved: {error or 'no answer'}"
+            self.problems[host] = f"{host} cannot be resolved: {str(error) or 'no answer'}"
             return False
         self.problems.pop(host, None)
         if found == self._known.get(host):

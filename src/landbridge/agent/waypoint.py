@@ -11,8 +11,10 @@ from landbridge.agent import memory, names, ports
 from landbridge.agent.desired import World, waypoint
 from landbridge.agent.files import Files
 from landbridge.agent.lease import POLL_SECONDS, Leases
+from landbridge.agent.links import by_address
 from landbridge.agent.options import Options
 from landbridge.agent.reach import Reach, active
+from landbridge.agent.resolver import Resolver
 from landbridge.agent.split import Obeyed, declared
 from landbridge.agent.watching import SPLIT_SECONDS, Signal, Watch, Watches
 from landbridge.clients.kubernetes import CONFIGMAP, ENDPOINTSLICE, HTTPROUTE, SERVICE, TRAFFICSPLIT, Kubernetes
@@ -43,6 +45,7 @@ class WaypointAgent:
         self._problem = ""
         self._reach = Reach()
         self._paced = False
+        self._resolver = Resolver(k8s.clock, self._signal.wake)
         space = options.namespace
         self._services = Watch(k8s, SERVICE, space, signal=self._signal)
         self._slices = Watch(k8s, ENDPOINTSLICE, space, signal=self._signal)
@@ -57,6 +60,7 @@ class WaypointAgent:
         async with self._watches, asyncio.TaskGroup() as group:
             group.create_task(self._follow_leases(), name="leases")
             group.create_task(self._look_around(), name="reach")
+            group.create_task(self._resolver.run(), name="gateways' names")
             while True:
                 woken = await self._signal.wait(self._pause())
                 if not self._watches.synced:
@@ -86,6 +90,7 @@ class WaypointAgent:
                 now,
                 self._options.bind,
             )
+            state = by_address(state, self._resolver)
             wanted = files(state, self._options.places)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             self._say(f"an object cannot be understood, the last state is kept: {type(error).__name__}: {error}")
@@ -165,7 +170,7 @@ class WaypointAgent:
         return {
             "watch_age": round(self._splits.age, 3),
             "synced": self._watches.synced,
-            "problems": [text for text in (self._problem, *self._reach.problems, *self._watches.problems) if text],
+            "problems": [text for text in self._problems() if text],
             "generation": acknowledged.generation,
             "acknowledged": acknowledged.active,
             "versions": dict(acknowledged.versions),
@@ -180,6 +185,9 @@ class WaypointAgent:
                 for name, item in self.obeyed.items()
             },
         }
+
+    def _problems(self) -> list[str]:
+        return [self._problem, *self._resolver.problems.values(), *self._reach.problems, *self._watches.problems]
 
     def watch_age(self) -> float:
         """Seconds since the API server last proved that splits are being watched."""

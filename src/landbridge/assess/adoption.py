@@ -84,8 +84,8 @@ RULES = (
         "long-name",
         "name-length",
         "service names leave room for -leaf",
-        "The name of a Service's leaf (`<service>-leaf`) is a DNS label: at most 63 characters. A mirror whose name would "
-        "be longer gets a short one (`mirror-name`).",
+        "The name of a Service's leaf (`<service>-leaf`) is a DNS label: at most 63 characters. A mirror whose name "
+        "would be longer gets a short one (`mirror-name`).",
     ),
     Rule(
         "mesh",

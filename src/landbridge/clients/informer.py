@@ -20,7 +20,8 @@ class Informer:
 
     `on_change(type, object)` is called with ADDED, MODIFIED or DELETED after `items` has changed; after a gap, objects
     that vanished in it are reported as DELETED. `seconds` is how long one watch lasts and so bounds how long a dead
-    connection goes unnoticed. `errors` counts failed tries; `last_error` says why.
+    connection goes unnoticed. `keep` makes of an object what is worth its memory; name, namespace and resourceVersion
+    have to stay. `errors` counts failed tries; `last_error` says why.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Informer:
         fields: str = "",
         seconds: float = 30,
         on_change: Change | None = None,
+        keep: Callable[[Manifest], Manifest] | None = None,
     ) -> None:
         self.k8s = k8s
         self.kind = kind
@@ -44,6 +46,7 @@ class Informer:
         self._selectors = {"labels": labels, "fields": fields}
         self._seconds = seconds
         self._listeners: list[Change] = [on_change] if on_change else []
+        self._keep = keep
         self._proof = float("-inf")
         self._version = ""
 
@@ -77,7 +80,7 @@ class Informer:
                 pause = min(pause * 2, 2.0)
 
     async def _list(self) -> None:
-        items, version = await self.k8s.list_at(self.kind, self.namespace, **self._selectors)
+        items, version = await self.k8s.list_at(self.kind, self.namespace, keep=self._keep, **self._selectors)
         fresh = {_key(item): item for item in items}
         gone = [item for key, item in self.items.items() if key not in fresh]
         changed = [
@@ -101,6 +104,7 @@ class Informer:
                 self._version = item["metadata"]["resourceVersion"]
                 if event == "BOOKMARK":
                     continue
+                item = self._keep(item) if self._keep else item
                 if event == "DELETED":
                     self.items.pop(_key(item), None)
                 else:

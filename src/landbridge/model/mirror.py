@@ -14,18 +14,13 @@ _CLUSTER = 24
 
 
 def mirror_name(service: str, cluster: str) -> str:
-    """The Service that stands in one cluster for `service` of another; `shortened` says what it really is called."""
+    """The Service that stands in one cluster for `service` of another, or for one pod by the pod's host name."""
     full = f"{service}-{cluster}"
     if len(full) <= LONGEST:
         return full
     digest = hashlib.sha256(full.encode()).hexdigest()[:_DIGEST]
     tail = f"-{digest}-{cluster[:_CLUSTER].rstrip('-')}"
     return service[: LONGEST - len(tail)].rstrip("-") + tail
-
-
-def pod_mirror_name(service: str, hostname: str, cluster: str) -> str:
-    """The Service that stands for one pod of a headless Service; Linkerd's `<hostname>-<cluster>`."""
-    return mirror_name(hostname, cluster)
 
 
 def is_shortened(service: str, cluster: str) -> bool:
