@@ -140,7 +140,7 @@ def test_the_leafs_name_must_fit() -> None:
 
 def test_an_ordinary_service_and_a_load_balancer_with_node_targets_are_fine() -> None:
     ports = [{"port": 80, "nodePort": 30080, "targetPort": 8080}]
-    assert not_adoptable(service(), other="eks", namespace=namespace()) is None
+    assert not_adoptable(service(), namespace=namespace()) is None
     assert not_adoptable(service(type="LoadBalancer", ports=ports, externalTrafficPolicy="Cluster")) is None
     assert not_adoptable(service(sessionAffinity="ClientIP")) is None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from landbridge.model.exports import Exports, MirrorRules
+
 IMAGE = "landbridge.dev/landbridge:0.1.0"
 
 
@@ -15,6 +17,8 @@ class Options:
     `namespaces` are those that move. `image` has landbridge and, unless `envoy_image` names another, Envoy.
     `addresses` gives the API server of a cluster as the other one reaches it, by cluster name, where that is not the
     kubeconfig's; `gateways` likewise `host:port` of a gateway whose LoadBalancer address is not the one to dial.
+    `exports` is what each cluster lets the other one see, `mirrors` how that is mirrored. With `node_port` the gateway's
+    Service has no load balancer but that port of every node (0: a free one); None: a LoadBalancer.
     `workers` are Envoy's threads: left to itself it starts one for each core of its node. Times in seconds: `drain` is
     how long held connections may go on once their waypoint or gateway ends.
     """
@@ -32,6 +36,9 @@ class Options:
     patience: float = 180.0
     service_annotations: Mapping[str, str] = field(default_factory=dict)
     load_balancer_class: str = ""
+    node_port: int | None = None
+    exports: Exports = field(default_factory=Exports)
+    mirrors: MirrorRules = field(default_factory=MirrorRules)
     addresses: Mapping[str, str] = field(default_factory=dict)
     gateways: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 

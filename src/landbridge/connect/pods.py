@@ -6,6 +6,7 @@ delivered by LDS, the agent has no probe, preStop comes before SIGTERM, and memo
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -36,6 +37,8 @@ def deployment(
     """The Deployment of a waypoint or a gateway; a gateway's agent follows the cluster `link`."""
     command = ["python3", "-m", "landbridge.agent", "--role", role, "--namespace", namespace, "--cluster", cluster]
     command += ["--envoy-dir", ENVOY_DIR, *(["--link", link] if link else [])]
+    if role == "gateway" and (policy := options.exports.document()):
+        command += ["--exports", json.dumps(policy, sort_keys=True)]
     marks = names.labels(role)
     selector = {names.ROLE: role, "app.kubernetes.io/name": name}
     return {
