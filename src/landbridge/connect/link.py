@@ -78,7 +78,8 @@ async def gateway_addresses(k8s: Kubernetes, patience: float) -> tuple[str, ...]
         raise AccessError(
             f"the Service {names.HOME}/{names.GATEWAY} got no address within {patience:g} s",
             where=k8s.name,
-            advice="look at the Service's events; where there is no load balancer name the address (connect.gateways in migration.yaml)",
+            advice="look at the Service's events; where there is no load balancer name the address in migration.yaml "
+            "(connect.gateways), or take nodes for it (connect.service: NodePort)",
         ) from error
 
 

@@ -17,8 +17,8 @@ class Options:
     `namespaces` are those that move. `image` has landbridge and, unless `envoy_image` names another, Envoy.
     `addresses` gives the API server of a cluster as the other one reaches it, by cluster name, where that is not the
     kubeconfig's; `gateways` likewise `host:port` of a gateway whose LoadBalancer address is not the one to dial.
-    `exports` is what each cluster lets the other one see, `mirrors` how that is mirrored. With `node_port` the gateway's
-    Service has no load balancer but that port of every node (0: a free one); None: a LoadBalancer.
+    `exports` is what each cluster lets the other one see, `mirrors` how that is mirrored. With `node_port` the
+    gateway's Service has no load balancer but that port of every node (0: a free one); None: a LoadBalancer.
     `workers` are Envoy's threads: left to itself it starts one for each core of its node. Times in seconds: `drain` is
     how long held connections may go on once their waypoint or gateway ends.
     """
