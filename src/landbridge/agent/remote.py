@@ -20,6 +20,7 @@ from landbridge.envoy.state import Endpoint, sni
 from landbridge.model.exports import is_flat
 from landbridge.model.service import Manifest
 
+SECONDS = 10.0  # a watch: how long a revoked token or a cut line may go unnoticed
 CANARIES = 8  # Services by which each of the gateway's addresses is asked first
 
 
@@ -44,9 +45,11 @@ class Remote:
         self._signal = signal
         self._touch = touch
         self._resolver = resolver
-        self._exported = Watch(self._k8s, SERVICE, signal=Signal(), labels=link.exports.selector, keep=_needed)
+        self._exported = Watch(
+            self._k8s, SERVICE, signal=Signal(), labels=link.exports.selector, keep=_needed, seconds=SECONDS
+        )
         self._exported.subscribe(self._service_changed)
-        self._slices = Watch(self._k8s, ENDPOINTSLICE, signal=Signal(), keep=pods_behind.small)
+        self._slices = Watch(self._k8s, ENDPOINTSLICE, signal=Signal(), keep=pods_behind.small, seconds=SECONDS)
         self._slices.subscribe(self._slice_changed)
         self._behind = pods_behind.Behind()
         self._trips = RoundTrips()
@@ -71,8 +74,8 @@ class Remote:
 
     @property
     def problem(self) -> str:
-        """Why not, empty when they have."""
-        return self._exported.problem
+        """Why it cannot be read now, empty while it can: what is mirrored stays as it was."""
+        return self._exported.error or self._exported.problem or self._slices.error
 
     @property
     def exported(self) -> Sequence[Manifest]:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from landbridge.clock import Clock
 
-EVERY = 10.0
+EVERY = 5.0
 TIMEOUT = 5.0
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
 """All addresses of a host name; OSError when it has none or DNS does not answer."""

@@ -86,6 +86,11 @@ class Watch:
         self._began = k8s.clock.monotonic()
         self.kind = kind
 
+    @property
+    def error(self) -> str:
+        """Why it hears nothing at the moment, in sync or not; empty while all is well."""
+        return self._informer.last_error
+
     async def run(self) -> None:
         """Follow for ever."""
         while self._optional and not await self._served():

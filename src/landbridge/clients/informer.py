@@ -21,7 +21,8 @@ class Informer:
     `on_change(type, object)` is called with ADDED, MODIFIED or DELETED after `items` has changed; after a gap, objects
     that vanished in it are reported as DELETED. `seconds` is how long one watch lasts and so bounds how long a dead
     connection goes unnoticed. `keep` makes of an object what is worth its memory; name, namespace and resourceVersion
-    have to stay. `errors` counts failed tries; `last_error` says why.
+    have to stay. `errors` counts failed tries; `last_error` says why the
+    last one failed, empty since one has not.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Informer:
 
     def _alive(self) -> None:
         self._proof = self.k8s.clock.monotonic()
+        self.last_error = ""
 
     def _tell(self, event: str, item: Manifest) -> None:
         for listener in self._listeners:
