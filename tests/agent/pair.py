@@ -32,18 +32,18 @@ class Pair:
             told = [f"{await seat.get('/state')}\n{seat.tail()}" for seat in self.seats]
             raise AssertionError(f"{error}: {' '.join(told)}") from None
 
-    async def readiness(self) -> bool | None:
+    async def readiness(self, mirror: str = "web-eks") -> bool | None:
         """What the mirror's slice says; None while there is none."""
-        found = [item for item in await self.legacy.slices("web-eks") if names.ours(item)]
+        found = [item for item in await self.legacy.slices(mirror) if names.ours(item)]
         return (
             all(endpoint["conditions"]["ready"] for item in found for endpoint in item["endpoints"]) if found else None
         )
 
-    async def ready(self, *, is_ready: bool, within: float = 60) -> None:
+    async def ready(self, mirror: str = "web-eks", *, is_ready: bool, within: float = 60) -> None:
         async def check() -> bool:
-            return await self.readiness() is is_ready
+            return await self.readiness(mirror) is is_ready
 
-        await self.eventually(check, f"the mirror's slice says ready: {is_ready}", within)
+        await self.eventually(check, f"the slice of {mirror} says ready: {is_ready}", within)
 
     async def secrets(
         self, bed: Bed, other: Bed, *gateways: str, kubeconfig: bytes = b"", **policy: dict[str, Any]

@@ -152,7 +152,7 @@ class Mirroring:
         own = [self._services.by_key.get(key) for key in self._owned.get(unit, ())]
         have = [item for item in own if item is not None and is_own(item, cluster)]
         service = remote.find(namespace, name) if remote and link else None
-        hostnames = remote.hostnames(namespace, name) if remote and service else ()
+        hostnames = remote.hostnames(namespace, name) if remote and service else None
         here = Here(services=self._services.by_key, namespaces=self._spaces(namespace))
         changes = mirrors.plan_one(
             link or Link(cluster=cluster, gateways=(), identity=""), service, hostnames, have, here

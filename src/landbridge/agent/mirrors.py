@@ -86,17 +86,23 @@ def plan(
             have.setdefault(unit_of(item), []).append(item)
     changes: list[Change] = []
     for unit in sorted(wanted.keys() | have.keys()):
-        names_of = (hostnames or {}).get(unit, ())
+        names_of = (hostnames or {}).get(unit)
         changes += plan_one(link, wanted.get(unit), names_of, have.get(unit, ()), here)
     return changes
 
 
 def plan_one(
-    link: Link, service: Manifest | None, hostnames: Sequence[str], have: Collection[Manifest], here: Here
+    link: Link, service: Manifest | None, hostnames: Sequence[str] | None, have: Collection[Manifest], here: Here
 ) -> list[Change]:
-    """The changes for one Service of the other cluster, None when it is not exported; `have` are its mirrors here."""
+    """The changes for one Service of the other cluster, None when it is not exported; `have` are its mirrors here.
+
+    `hostnames` are its pods' if it is headless; None: nobody is behind it yet, so nobody knows how to mirror it.
+    """
     changes: list[Change] = []
-    wanted = wanted_mirrors(link, service, hostnames, have) if service else []
+    if service and hostnames is None and not have and link.rules.headless and names.is_headless(service):
+        meta = service["metadata"]
+        return [Skip(namespace=meta["namespace"], name=meta["name"], reason="it is headless and nobody is behind it")]
+    wanted = wanted_mirrors(link, service, hostnames or (), have) if service else []
     kept: set[str] = set()
     for manifest in wanted:
         assert service is not None

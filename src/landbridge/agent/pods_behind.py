@@ -59,9 +59,10 @@ class Behind:
         slices = [*self._slices.get(key, {}).values(), *self._slices.get((key[0], f"{key[1]}-leaf"), {}).values()]
         return any(_is_ready(item) for item in slices) if slices else None
 
-    def hostnames(self, key: Key) -> Sequence[str]:
-        """The host names of a Service's pods, ready or not: a pod that starts again keeps its name."""
-        return sorted(set(_hostnames(self._slices.get(key, {}).values())))
+    def hostnames(self, key: Key) -> Sequence[str] | None:
+        """The host names of a Service's pods, ready or not: one that starts again keeps its name. None without pods."""
+        found = self._slices.get(key, {}).values()
+        return sorted(set(_hostnames(found))) if any(item.get("endpoints") for item in found) else None
 
     def slices(self, key: Key) -> list[Manifest]:
         """The slices of a Service that an agent did not write."""

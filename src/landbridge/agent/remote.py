@@ -87,8 +87,8 @@ class Remote:
         found = self._exported.by_key.get((namespace, service))
         return found if found is not None and self.link.exports.covers(found) else None
 
-    def hostnames(self, namespace: str, service: str) -> Sequence[str]:
-        """The pods of a headless Service that have host names."""
+    def hostnames(self, namespace: str, service: str) -> Sequence[str] | None:
+        """The pods of a headless Service that have host names; None while nobody is behind it."""
         return self._behind.hostnames((namespace, service))
 
     def pods(self, namespace: str, service: str) -> Sequence[Manifest]:
@@ -177,7 +177,7 @@ class Remote:
                 (namespace, name), port = _key(item), int(str(ports[0]["port"]))
                 found.append(((namespace, name), port))
                 if self.link.rules.headless and names.is_headless(item):
-                    pods = self.hostnames(namespace, name)
+                    pods = self.hostnames(namespace, name) or ()
                     found += [((namespace, f"{pod}.{name}"), port) for pod in pods]
         return found
 
