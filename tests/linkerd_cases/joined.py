@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from landbridge.agent import names
+from landbridge.agent.direct import is_direct
 from landbridge.clients.kubernetes import ENDPOINTSLICE, SERVICE, Kubernetes
 from landbridge.lab import ApiServer
 from landbridge.model.service import Manifest
@@ -39,6 +41,16 @@ class Joined(Pair):
         through = more.pop("kubeconfig", self.through.read_bytes())
         told = gateways or (f"{GATEWAY}:15443",)
         await self.secrets(self.legacy, self.eks, *told, kubeconfig=through, mirrors=RULES, **more)
+
+    async def relink(self, *gateways: str) -> None:
+        """The same, and wait until the mirrors say so."""
+        await self.link(*gateways)
+        told = json.dumps(list(gateways or (f"{GATEWAY}:15443",)))
+
+        async def moved() -> bool:
+            return all(names.annotation(item, names.GATEWAYS) == told for item in await self._mirrors())
+
+        await self.eventually(moved, f"the mirrors have {told}")
 
     async def export(self, name: str, **more: Any) -> None:
         """A Service of eks that is exported, with one pod."""
@@ -78,6 +90,22 @@ class Joined(Pair):
         await self.leader.until(
             lambda s: s["leading"] and s["duties"]["remotes"].get("eks") == "followed", "the leader leads again"
         )
+
+    async def settled(self) -> dict[str, str]:
+        """The same once nothing more is written: a mirror's note of its ports comes last."""
+        seen: list[dict[str, str]] = []
+
+        async def still() -> bool:
+            seen.append(await self.versions())
+            noted = [names.annotation(item, names.PORTS) for item in await self._mirrors()]
+            return len(seen) > 3 and seen[-1] == seen[-4] and all(noted)
+
+        await self.eventually(still, "nothing is written any more")
+        return seen[-1]
+
+    async def _mirrors(self) -> list[Manifest]:
+        found = await self.legacy.k8s.list(SERVICE, self.legacy.namespace)
+        return [item for item in found if names.is_mirror(item) and not is_direct(item)]
 
     async def versions(self) -> dict[str, str]:
         """The version of every mirror and of every slice of ours in legacy."""
