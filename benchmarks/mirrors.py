@@ -61,7 +61,7 @@ async def _run(count: int, spaces: int, *, limit: float, twice: bool, quick: boo
         places = [(f"team-{n % spaces:02d}", f"svc-{n:04d}") for n in range(count)]
         await _export(eks, places)
         say(f"  {count:,} Services are exported")
-        seen = Seen(legacy, count)
+        seen = Seen(legacy)
         await seen.start()
         began = time.perf_counter()
         agent = await bed.start()
@@ -104,7 +104,7 @@ async def _run(count: int, spaces: int, *, limit: float, twice: bool, quick: boo
 class Seen:
     """Mirrors and their slices as a bystander sees them; `lost` is the most that were there and went."""
 
-    def __init__(self, k8s: Kubernetes, count: int) -> None:
+    def __init__(self, k8s: Kubernetes) -> None:
         labels = f"{names.MIRRORED}=true"
         ours = f"{names.SLICE_MANAGED_BY}={names.SLICE_MANAGER}"
         self.services = Informer(k8s, SERVICE, labels=labels, on_change=self._note, keep=_small)
@@ -293,7 +293,7 @@ async def _write_again(k8s: Kubernetes, places: Places) -> None:
 
 
 async def _changes(k8s: Kubernetes, seen: Seen, places: Places, count: int) -> Figure:
-    """From the answer of a write there to what a bystander sees here: a label, an un-export, an empty leaf, in turns."""
+    """From the answer to a write there to what a bystander sees here: a label, an un-export, an empty leaf."""
     times: list[float] = []
     for turn in range(count):
         space, name = places[turn * 37 % len(places)]
