@@ -50,6 +50,7 @@ async def _run(count: int, spaces: int, *, limit: float, twice: bool, quick: boo
         agent = await bed.start()
         again = asyncio.create_task(_write_again(eks, places)) if twice else None
         first = await seen.until(lambda: seen.mirrors == count and seen.ready == count, 600) - began
+        cpu = _cpu(agent.pid)
         if again:
             await again
         say(f"  {count:,} mirrors after {first:.1f} s")
@@ -63,6 +64,9 @@ async def _run(count: int, spaces: int, *, limit: float, twice: bool, quick: boo
                 why="every Service was written again meanwhile" if twice else "",
             ),
         ]
+        why = "the agent alone, its start included"
+        what = f"{count:,} mirrors: processor time until then"
+        figures.append(Figure(benchmark=NAME, what=what, value=cpu, unit="s", why=why))
         figures.append(await _changes(eks, seen, places, 40 if quick else 200))
         await quiet(api, 5)
         minute = 10.0 if quick else 60.0
@@ -133,6 +137,12 @@ def _is_gone(seen: Seen, key: tuple[str, str]) -> Callable[[], bool]:
 def _is_unready(seen: Seen, key: tuple[str, str]) -> Callable[[], bool]:
     name = (key[0], names.slice_name(key[1], "IPv4"))
     return lambda: not all(e["conditions"]["ready"] for e in (seen.slices.items.get(name) or {}).get("endpoints", ()))
+
+
+def _cpu(pid: int) -> float:
+    """Seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _rss(pid: int) -> float:

@@ -15,6 +15,7 @@ from enum import Enum
 from pathlib import Path
 
 from landbridge.agent.latency import RoundTrips
+from landbridge.agent.secure import Secure
 from landbridge.clock import Clock, SystemClock
 from landbridge.envoy.state import Endpoint
 
@@ -63,7 +64,7 @@ class Prober:
         self._stamp = 0
         self._context: ssl.SSLContext | None = None
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._kept: dict[_Key, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
+        self._kept: dict[_Key, Secure] = {}
 
     async def ask(self, gateway: Endpoint, name: str, identity: str, trips: RoundTrips | None = None) -> Answer:
         """What a gateway says for the SNI `name`, if it is who it should be; `trips` gets the times, or why not."""
@@ -72,7 +73,7 @@ class Prober:
                 return Answer.READY if await self._ask(gateway, name, identity, trips) else Answer.EMPTY
         except TimeoutError:
             problem = f"no answer in {TIMEOUT:g} s"
-        except (OSError, asyncio.IncompleteReadError, ValueError) as error:  # ssl.SSLError is an OSError
+        except (OSError, EOFError, ValueError) as error:  # ssl.SSLError is an OSError
             problem = str(error) or type(error).__name__
         if trips is not None:
             trips.problem = f"{gateway.address}:{gateway.port}: {problem}"
@@ -82,45 +83,46 @@ class Prober:
         """Ask on the connection of the last time, or on a new one: nine handshakes a second were 4 % of a core."""
         context, key = self._tls(), (gateway, name, identity)
         if kept := self._kept.pop(key, None):
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
-                return await self._question(key, *kept, trips)
-        reader, writer = await asyncio.open_connection(gateway.address, gateway.port, ssl=context, server_hostname=name)
-        found = writer.get_extra_info("peercert") or {}
-        if ("URI", identity) not in found.get("subjectAltName", ()):
-            writer.close()
+            with contextlib.suppress(OSError, EOFError, ValueError):
+                return await self._question(key, kept, trips)
+        line = await Secure.open(gateway.address, gateway.port, context, name)
+        if ("URI", identity) not in line.certificate.get("subjectAltName", ()):
+            line.close()
             raise ValueError(f"it is not {identity}")
-        return await self._question(key, reader, writer, trips)
+        return await self._question(key, line, trips)
 
-    async def _question(
-        self, key: _Key, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, trips: RoundTrips | None
-    ) -> bool:
+    async def _question(self, key: _Key, line: Secure, trips: RoundTrips | None) -> bool:
         """One request; the connection is kept when the answer was read to its end. Raises when it is of no use."""
         kept = False
         try:
             began = self._clock.monotonic()
-            writer.write(f"GET / HTTP/1.1\r\nHost: {key[1]}\r\n\r\n".encode())
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            await line.write(f"GET / HTTP/1.1\r\nHost: {key[1]}\r\n\r\n".encode())
+            head = (await line.until(b"\r\n\r\n")).lower()
             if trips is not None:
                 trips.add(began, self._clock.monotonic() - began)
             length = _LENGTH.search(head)
             if length and b"connection: close" not in head:
-                await reader.readexactly(int(length[1]))
-                self._keep(key, reader, writer)
+                await line.exactly(int(length[1]))
+                self._keep(key, line)
                 kept = True
             return head.split(b" ")[1:2] == [b"200"]
         finally:
             if not kept:
-                writer.close()
+                line.close()
 
-    def _keep(self, key: _Key, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def knows(self, gateway: Endpoint, name: str, identity: str) -> bool:
+        """Whether a connection is kept, so that asking costs no handshake."""
+        return (gateway, name, identity) in self._kept
+
+    def _keep(self, key: _Key, line: Secure) -> None:
         while len(self._kept) >= KEPT:
-            self._kept.pop(next(iter(self._kept)))[1].close()
-        self._kept[key] = (reader, writer)
+            self._kept.pop(next(iter(self._kept))).close()
+        self._kept[key] = line
 
     def close(self) -> None:
         """Let go of every connection that is kept."""
-        for _, writer in self._kept.values():
-            writer.close()
+        for line in self._kept.values():
+            line.close()
         self._kept.clear()
 
     def _tls(self) -> ssl.SSLContext:
