@@ -110,6 +110,8 @@ class Seat:
     agent: asyncio.subprocess.Process | None = None
     uid: str = ""
     supervised: bool = False
+    exports: str = ""
+    hosts: Path | None = None
 
     @property
     def envoy_dir(self) -> Path:
@@ -133,6 +135,7 @@ class Seat:
         }
         pairs |= {"--policies": self.policies} if self.policies else {}
         found = [word for pair in pairs.items() for word in pair]
+        found += ["--exports", self.exports] if self.exports else []
         return found + [word for link in self.links for word in ("--link", link)]
 
     def seed(self) -> None:
@@ -158,6 +161,7 @@ class Seat:
     async def start_agent(self) -> None:
         with (self.folder / "agent.log").open("ab") as log:
             self.agent = await asyncio.create_subprocess_exec(
+                *self._own_names(),
                 sys.executable,
                 "-m",
                 "landbridge.agent",
@@ -166,6 +170,12 @@ class Seat:
                 stderr=log,
                 env=self._environment(),
             )
+
+    def _own_names(self) -> list[str]:
+        """What lets the agent resolve names by a hosts file of its own, in a mount namespace of its own."""
+        if self.hosts is None:
+            return []
+        return ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(self.hosts)]
 
     def _environment(self) -> dict[str, str]:
         alone = {} if self.supervised else {"LANDBRIDGE_AGENT_CHILD": "1"}

@@ -98,6 +98,7 @@ WORLDS: dict[str, Callable[[], World]] = {
     "ip-target-load-balancer": lambda: world(
         service("api", meta={"annotations": {"service.beta.kubernetes.io/aws-load-balancer-nlb-target-type": "ip"}})
     ),
+    "mirror-name": lambda: world(*behind(deployment("a" * 58)), service("a" * 58)),
     "name-length": lambda: world(service("a" * 60)),
     "injected-mesh": lambda: (
         inventory(

@@ -148,7 +148,7 @@ def test_a_route_that_flagger_writes_divides_what_callers_call() -> None:
     assert split
     assert split.weights == {80: {f"{case.name}-primary": 90, f"{case.name}-canary": 10}}
     assert (spec["analysis"]["stepWeight"], spec["analysis"]["maxWeight"]) == (STEPS[0], STEPS[-1])
-    assert not_adoptable(objects.service(case), neighbours=[objects.canary(case)], other="eks") is None
+    assert not_adoptable(objects.service(case), neighbours=[objects.canary(case)]) is None
 
 
 def test_both_make_the_same_new_copy() -> None:

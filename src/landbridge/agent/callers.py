@@ -17,7 +17,7 @@ import structlog
 from landbridge.agent import endpoints, names, ports
 from landbridge.agent.desired import World
 from landbridge.agent.files import place
-from landbridge.agent.watching import Signal, Watch
+from landbridge.agent.watching import Signal, Watch, lean
 from landbridge.clients.kubernetes import NAMESPACE, NETWORKPOLICY, POD, Kubernetes
 from landbridge.model.manifest import labels_of, matches, name_of
 from landbridge.model.service import Manifest
@@ -118,7 +118,7 @@ class Policies:
         wanted = self._wanted()
         for key in wanted - self._watches.keys():
             kind = NAMESPACE if key == _NAMESPACES else POD
-            watch = Watch(self._k8s, kind, key[1], signal=self._heard, keep=policy.kept if kind is POD else None)
+            watch = Watch(self._k8s, kind, key[1], signal=self._heard, keep=policy.kept if kind is POD else lean)
             self._watches[key] = (watch, group.create_task(watch.run(), name=f"watch {key[0]} {key[1]}"))
         for key in self._watches.keys() - wanted:
             self._watches.pop(key)[1].cancel()

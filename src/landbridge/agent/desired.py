@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from landbridge.agent import endpoints, names, ports
 from landbridge.agent.lease import gone_home
-from landbridge.agent.links import Link, callers, remote_of
+from landbridge.agent.links import LABELLED, Link, callers, remote_of
 from landbridge.agent.split import Expiry, Obeyed, Split, declared, obey
 from landbridge.envoy.state import Backend, Export, Gateway, HeaderRoute, Listener, Shadow, Waypoint, by_key
+from landbridge.model.exports import Exports, is_flat
 from landbridge.model.service import Manifest, Protocol
 
 EVERYBODY: Mapping[str, tuple[str, ...] | None] = {}
@@ -107,34 +108,38 @@ def waypoint(
 
 
 def gateway(
-    cluster: str, services: Iterable[Manifest], worlds: Mapping[str, World], links: Sequence[Link], bind: str = "::"
+    cluster: str,
+    services: Iterable[Manifest],
+    worlds: Mapping[str, World],
+    links: Sequence[Link],
+    bind: str = "::",
+    policy: Exports = LABELLED,
 ) -> Gateway:
-    """What a cluster's gateway has to do: every exported Service and port, to the pods here and never to the apex."""
-    exported = [item for item in services if is_exported(item)]
+    """What a cluster's gateway has to do: every exported Service and port, to the pods here and never to the apex.
+
+    A headless Service is there as a whole, and by each pod that has a host name: as `<hostname>.<service>`.
+    """
+    exported = [item for item in services if policy.covers(item) and not is_flat(item)]
     exports = [
         Export(
             namespace=namespace,
-            service=name,
+            service=f"{pod}.{name}" if pod else name,
             port=int(str(port["port"])),
             protocol=endpoints.protocol_of(port, stated),
-            endpoints=endpoints.ready(worlds[namespace].local_slices(name), str(port.get("name") or "")),
+            endpoints=endpoints.ready(found, str(port.get("name") or "")),
             affinity=item["spec"].get("sessionAffinity") == "ClientIP",
         )
         for item in exported
         for namespace, name in [(item["metadata"]["namespace"], item["metadata"]["name"])]
         for stated in [endpoints.stated_of(worlds[namespace].services.get(names.leaf_name(name)), item)]
-        for port in endpoints.ports_of(item)
+        for pod, found in endpoints.by_hostname(worlds[namespace].local_slices(name), each=names.is_headless(item))
+        for port in policy.ports(item)
         if (port.get("protocol") or "TCP") == "TCP"
     ]
     spaces = {item.namespace for item in exports}
     allowed = sorted({identity for link in links for identity in callers(link, spaces)})
     ordered = sorted(exports, key=lambda item: (item.namespace, item.service, item.port))
     return Gateway(cluster=cluster, exports=tuple(ordered), allowed=tuple(allowed), bind=bind)
-
-
-def is_exported(service: Manifest) -> bool:
-    """Whether the other cluster may see a Service; a mirror is never exported again (no loops)."""
-    return names.label(service, names.EXPORTED) == "true" and names.label(service, names.MIRRORED) != "true"
 
 
 def _homeward(
@@ -164,7 +169,7 @@ def _default(world: World, service: str) -> str:
         name
         for name in sorted(world.services)
         if world.is_mirror(name)
-        and names.annotation(world.services[name], names.REMOTE_NAME).partition(".")[0] == service
+        and names.remote_service(world.services[name])[1] == service
         and endpoints.addresses(world.slices.get(name, ()))
     ]
     return mirrors[0] if mirrors else leaf
@@ -221,7 +226,11 @@ def _extras(
 def _backend(world: World, item: ports.Allocation, name: str, weight: int, *, fallback: bool) -> Backend | None:
     """One side of a listener; None for one that does not exist here and has no weight."""
     if world.is_mirror(name):
-        remote = remote_of(world.services[name], item.port)
+        mirror = world.services[name]
+        if names.label(mirror, names.REMOTE_DISCOVERY):
+            pods = endpoints.ready(world.slices.get(name, ()), _port_name(mirror, item))
+            return Backend(service=name, weight=weight, local=pods, fallback=fallback)
+        remote = remote_of(mirror, item.port)
         if remote is not None and item.protocol is not Protocol.UDP:
             return Backend(service=name, weight=weight, remote=remote, fallback=fallback)
         return Backend(service=name, weight=weight, local=(), fallback=fallback) if weight else None

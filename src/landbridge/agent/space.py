@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import structlog
 
-from landbridge.agent import names, ports, restore, slices
+from landbridge.agent import direct, names, ports, restore, slices
 from landbridge.agent.confirm import Confirmations
 from landbridge.agent.desired import World
 from landbridge.agent.restoring import carry_out, is_labelled
@@ -18,7 +18,10 @@ from landbridge.clients.kubernetes import CONFIGMAP, POD, SERVICE, Kubernetes
 from landbridge.model.service import Manifest
 
 log = structlog.get_logger()
+T = TypeVar("T")
+AT_ONCE = 24
 Ready = Callable[[Manifest], bool | None]
+Pods = Callable[[Manifest], Sequence[Manifest] | None]
 
 
 class Space:
@@ -60,7 +63,7 @@ class Space:
         before, self._held = self._held, await self._connections(pods, draining) if draining else {}
         return any(confirmed) or before != self._held
 
-    async def reconcile(self, world: World, mirror_ready: Ready) -> bool:
+    async def reconcile(self, world: World, mirror_ready: Ready, pods_of: Pods = lambda _: None) -> bool:
         """Bring the namespace one step nearer to what it should be."""
         if not self.watches.synced:
             return True
@@ -73,9 +76,10 @@ class Space:
         allocations = await self._allocate(world)
         if allocations is None:
             return True
-        await self._annotate(world, allocations)
         waits = [await self._apex(world, item, pods, allocations) for item in _leaves(world)]
-        waits += [await self._mirror(world, item, pods, allocations, mirror_ready) for item in _mirrors(world)]
+        waits += await _many(self._mirror(world, item, pods, allocations, mirror_ready) for item in _mirrors(world))
+        waits += await _many(self._direct(world, item, mirror_ready, pods_of) for item in _directs(world))
+        await self._annotate(world, allocations)
         await self._orphans(world)
         if waiting := any(waits) or any(item.draining for item in allocations.values()):
             self._asked.set()
@@ -134,11 +138,13 @@ class Space:
         return held
 
     async def _annotate(self, world: World, allocations: ports.Allocations) -> None:
-        for service in [*_leaves(world), *_mirrors(world)]:
-            base = names.label(service, names.LEAF_OF) or service["metadata"]["name"]
-            text = ports.annotation(base, allocations)
-            if names.annotation(service, names.PORTS) != text:
-                await self._annotation(service, names.PORTS, text)
+        texts = ports.notes(allocations)
+        found = [
+            (service, texts.get(names.label(service, names.LEAF_OF) or service["metadata"]["name"], "{}"))
+            for service in [*_leaves(world), *_mirrors(world)]
+        ]
+        late = [(service, text) for service, text in found if names.annotation(service, names.PORTS) != text]
+        await _many(self._annotation(service, names.PORTS, text) for service, text in late)
 
     async def _annotation(self, service: Manifest, key: str, value: str | None) -> None:
         meta = service["metadata"]
@@ -202,6 +208,21 @@ class Space:
         await self._write(have, want)
         return len(good) < len(ready)
 
+    async def _direct(self, world: World, mirror: Manifest, mirror_ready: Ready, pods_of: Pods) -> bool:
+        """The slices of a mirror that points to no waypoint; True while nobody knows what they have to say."""
+        name = mirror["metadata"]["name"]
+        if names.is_headless(mirror):
+            members = [item for item in _mirrors(world) if names.label(item, names.HEADLESS_MIRROR) == name]
+            want = direct.headless(mirror, members, mirror_ready)
+        else:
+            pods = pods_of(mirror)
+            want = None if pods is None else direct.flat(mirror, pods)
+        if want is None:
+            return self._note(name, "the other cluster was not asked yet")
+        for change in direct.changes([item for item in world.slices.get(name, ()) if names.ours(item)], want):
+            await slices.write(self._k8s, change)
+        return False
+
     async def _write(self, have: Mapping[str, Manifest], want: Mapping[str, Manifest | None]) -> None:
         for family, manifest in want.items():
             if change := slices.diff(have.get(family), manifest):
@@ -253,11 +274,24 @@ def _leaves(world: World) -> list[Manifest]:
 
 def _mirrors(world: World) -> list[Manifest]:
     """Mirrors that we made; those of others (Linkerd's) are not ours to point anywhere."""
-    return [
-        item
-        for name, item in sorted(world.services.items())
-        if world.is_mirror(name) and names.label(item, names.MANAGED_BY) == "landbridge"
-    ]
+    return [item for _, item in sorted(world.services.items()) if names.is_mirror(item) and not direct.is_direct(item)]
+
+
+def _directs(world: World) -> list[Manifest]:
+    """Mirrors of ours that no waypoint stands before: headless ones and flat ones."""
+    found = sorted(world.services.items())
+    return [item for _, item in found if names.is_mirror(item) and direct.is_direct(item)]
+
+
+async def _many(work: Iterable[Awaitable[T]]) -> list[T]:
+    """Do all of these, some at a time: a write each, and there may be thousands."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(item: Awaitable[T]) -> T:
+        async with slots:
+            return await item
+
+    return list(await asyncio.gather(*map(one, work)))
 
 
 def _pointed(world: World) -> list[Manifest]:

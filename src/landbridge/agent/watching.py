@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Self
 
-from landbridge.clients.informer import Informer, Keep
+from landbridge.clients.informer import Change, Informer, Keep
 from landbridge.clients.kubernetes import Kind, Kubernetes
 from landbridge.errors import LandbridgeError
 from landbridge.model.service import Manifest
@@ -53,6 +53,12 @@ class Signal:
         return True
 
 
+def lean(item: Manifest) -> Manifest:
+    """An object without what no agent reads: who wrote which field is more than all the rest."""
+    item["metadata"].pop("managedFields", None)
+    return item
+
+
 class Watch:
     """One kind that is followed. An `optional` kind that the cluster does not serve counts as empty and in sync."""
 
@@ -67,16 +73,23 @@ class Watch:
         fields: str = "",
         seconds: float = WATCH_SECONDS,
         optional: bool = False,
-        keep: Keep | None = None,
+        keep: Keep = lean,
     ) -> None:
         self._informer = Informer(
-            k8s, kind, namespace, labels=labels, fields=fields, seconds=seconds, on_change=signal.wake, keep=keep
+            k8s, kind, namespace, labels=labels, fields=fields, seconds=seconds, on_change=self._note, keep=keep
         )
+        self._spaces: dict[str, dict[tuple[str, str], Manifest]] = {}
+        self._listeners: list[Change] = [signal.wake]
         self._signal = signal
         self._optional = optional
         self._absent = asyncio.Event()
         self._began = k8s.clock.monotonic()
         self.kind = kind
+
+    @property
+    def error(self) -> str:
+        """Why it hears nothing at the moment, in sync or not; empty while all is well."""
+        return self._informer.last_error
 
     async def run(self) -> None:
         """Follow for ever."""
@@ -84,6 +97,14 @@ class Watch:
             await self._informer.k8s.clock.sleep(ABSENT_SECONDS if self._absent.is_set() else 1.0)
         self._absent.clear()
         await self._informer.run()
+
+    def subscribe(self, listener: Change) -> None:
+        """Call `listener(event, object)` on every change too."""
+        self._listeners.append(listener)
+
+    def within(self, namespace: str) -> Sequence[Manifest]:
+        """The objects of one namespace, without looking at all the others."""
+        return list(self._spaces.get(namespace, {}).values())
 
     @property
     def items(self) -> Sequence[Manifest]:
@@ -112,6 +133,17 @@ class Watch:
     def problem(self) -> str:
         """Why it is not in sync, empty when it is."""
         return "" if self.synced else self._informer.last_error or "waits for the first list"
+
+    def _note(self, event: str, item: Manifest) -> None:
+        meta = item["metadata"]
+        key = (meta.get("namespace") or "", meta["name"])
+        space = self._spaces.setdefault(key[0], {})
+        if event == "DELETED":
+            space.pop(key, None)
+        else:
+            space[key] = item
+        for listener in self._listeners:
+            listener(event, item)
 
     async def _served(self) -> bool:
         try:

@@ -12,8 +12,10 @@ from landbridge.agent.callers import Policies
 from landbridge.agent.desired import EVERYBODY, World, waypoint
 from landbridge.agent.files import Files
 from landbridge.agent.lease import POLL_SECONDS, Leases
+from landbridge.agent.links import by_address
 from landbridge.agent.options import Options
 from landbridge.agent.reach import Reach, active
+from landbridge.agent.resolver import Resolver
 from landbridge.agent.split import Obeyed, declared
 from landbridge.agent.watching import SPLIT_SECONDS, Signal, Watch, Watches
 from landbridge.clients.kubernetes import CONFIGMAP, ENDPOINTSLICE, HTTPROUTE, SERVICE, TRAFFICSPLIT, Kubernetes
@@ -44,6 +46,7 @@ class WaypointAgent:
         self._problem = ""
         self._reach = Reach()
         self._paced = False
+        self._resolver = Resolver(k8s.clock, self._signal.wake)
         space = options.namespace
         self._services = Watch(k8s, SERVICE, space, signal=self._signal)
         self._slices = Watch(k8s, ENDPOINTSLICE, space, signal=self._signal)
@@ -59,6 +62,7 @@ class WaypointAgent:
         async with self._watches, asyncio.TaskGroup() as group:
             group.create_task(self._follow_leases(), name="leases")
             group.create_task(self._look_around(), name="reach")
+            group.create_task(self._resolver.run(), name="gateways' names")
             if self._policies is not None:
                 group.create_task(self._policies.run(), name="policies")
             while True:
@@ -94,6 +98,7 @@ class WaypointAgent:
                 self._options.bind,
                 callers,
             )
+            state = by_address(state, self._resolver)
             wanted = files(state, self._options.places)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             self._say(f"an object cannot be understood, the last state is kept: {type(error).__name__}: {error}")
@@ -193,7 +198,8 @@ class WaypointAgent:
 
     def _problems(self) -> list[str]:
         policies = self._policies.problems if self._policies else []
-        return [self._problem, *self._reach.problems, *self._watches.problems, *policies]
+        names_ = self._resolver.problems.values()
+        return [self._problem, *names_, *self._reach.problems, *self._watches.problems, *policies]
 
     def watch_age(self) -> float:
         """Seconds since the API server last proved that splits are being watched."""

@@ -152,7 +152,6 @@ class Facts:
                 namespace=spaces.get(service.id.namespace),
                 neighbours=near[service.id.namespace],
                 zones=max(1, len(zones)),
-                other=other,
             )
             if refusal:
                 found[service.id] = refusal

@@ -20,9 +20,11 @@ from landbridge.connect import rotate as rotating
 from landbridge.connect.manifests import manifests
 from landbridge.connect.options import IMAGE, Options
 from landbridge.errors import AccessError, DocumentError, Exit
+from landbridge.model.exports import Exports, MirrorRules
 from landbridge.model.inventory import Severity
 from landbridge.model.service import BUILTIN, Manifest
 from landbridge.settings import Migration
+from landbridge.settings.connection import Door, Export
 from landbridge.settings.load import FILE
 from landbridge.settings.migration import Policies
 from landbridge.settings.names import suggest
@@ -42,7 +44,8 @@ def register(app: cyclopts.App) -> None:
 
 def options_of(migration: Migration) -> Options:
     """How migration.yaml wants the clusters joined."""
-    plane = migration.data_plane
+    plane, joined = migration.data_plane, migration.connect
+    everything = joined.export is Export.ALL
     return Options(
         namespaces=migration.namespaces,
         plane=plane.plane.value,
@@ -53,6 +56,22 @@ def options_of(migration: Migration) -> Options:
         workers=plane.workers,
         enforce=plane.policies is Policies.ENFORCE,
         cpu=plane.cpu,
+        exports=Exports(
+            everything=everything,
+            include=joined.include or (tuple(f"{name}/*" for name in migration.namespaces) if everything else ()),
+            exclude=joined.exclude,
+            exclude_ports=joined.exclude_ports,
+        ),
+        mirrors=MirrorRules(
+            headless=joined.headless,
+            excluded_labels=joined.excluded_labels,
+            excluded_annotations=joined.excluded_annotations,
+        ),
+        addresses=joined.api_servers,
+        gateways=joined.gateways,
+        node_port=joined.node_port if joined.service is Door.NODE_PORT else None,
+        service_annotations=joined.service_annotations,
+        load_balancer_class=joined.load_balancer_class,
     )
 
 

@@ -21,8 +21,8 @@ class Informer:
 
     `on_change(type, object)` is called with ADDED, MODIFIED or DELETED after `items` has changed; after a gap, objects
     that vanished in it are reported as DELETED. `seconds` is how long one watch lasts and so bounds how long a dead
-    connection goes unnoticed. `keep` makes of an object what is remembered of it. `errors` counts failed tries;
-    `last_error` says why.
+    connection goes unnoticed. `keep` makes of an object what is remembered of it; name, namespace and resourceVersion
+    have to stay. `errors` counts failed tries; `last_error` says why the last one failed, empty since one has not.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class Informer:
         self.last_error = ""
         self._selectors = {"labels": labels, "fields": fields}
         self._seconds = seconds
-        self._keep = keep or _all_of_it
         self._listeners: list[Change] = [on_change] if on_change else []
+        self._keep = keep
         self._proof = float("-inf")
         self._version = ""
 
@@ -81,8 +81,8 @@ class Informer:
                 pause = min(pause * 2, 2.0)
 
     async def _list(self) -> None:
-        items, version = await self.k8s.list_at(self.kind, self.namespace, **self._selectors)
-        fresh = {_key(item): self._keep(item) for item in items}
+        items, version = await self.k8s.list_at(self.kind, self.namespace, keep=self._keep, **self._selectors)
+        fresh = {_key(item): item for item in items}
         gone = [item for key, item in self.items.items() if key not in fresh]
         changed = [
             ("MODIFIED" if key in self.items else "ADDED", item)
@@ -105,7 +105,7 @@ class Informer:
                 self._version = item["metadata"]["resourceVersion"]
                 if event == "BOOKMARK":
                     continue
-                item = self._keep(item)
+                item = self._keep(item) if self._keep else item
                 if event == "DELETED":
                     self.items.pop(_key(item), None)
                 else:
@@ -115,6 +115,7 @@ class Informer:
 
     def _alive(self) -> None:
         self._proof = self.k8s.clock.monotonic()
+        self.last_error = ""
 
     def _tell(self, event: str, item: Manifest) -> None:
         for listener in self._listeners:
@@ -123,7 +124,3 @@ class Informer:
 
 def _key(item: Manifest) -> Key:
     return item["metadata"].get("namespace") or "", item["metadata"]["name"]
-
-
-def _all_of_it(item: Manifest) -> Manifest:
-    return item

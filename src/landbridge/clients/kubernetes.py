@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import chain
 from pathlib import Path
@@ -87,9 +87,15 @@ class Kubernetes:
         return items
 
     async def list_at(
-        self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = ""
+        self,
+        kind: Kind,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        keep: Callable[[Manifest], Manifest] | None = None,
     ) -> tuple[Objects, str]:
-        """The same with the resourceVersion from which a watch goes on."""
+        """The same with the resourceVersion from which a watch goes on; `keep` makes each object smaller at once."""
         items: Objects = []
         token = ""
         while True:
@@ -103,7 +109,7 @@ class Kubernetes:
                 continue
             for item in page.get("items") or ():
                 item["apiVersion"], item["kind"] = kind.api_version, kind.kind
-                items.append(item)
+                items.append(keep(item) if keep else item)
             token = page["metadata"].get("continue") or ""
             if not token:
                 return items, page["metadata"].get("resourceVersion") or ""  # ComponentStatus has none

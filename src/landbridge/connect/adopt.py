@@ -18,10 +18,12 @@ from landbridge.connect import names
 from landbridge.connect.slices import addresses, foreign, of_agents, ports_of
 from landbridge.errors import BlockedError, DriftError, LandbridgeError
 from landbridge.model.journal import Receipt
+from landbridge.model.mirror import mirror_name
 from landbridge.model.service import Manifest, ObjectRef, ServiceId, Side
 from landbridge.translate.adoption import (
     EXPORT_MADE,
     EXPORTED,
+    MIRRORED,
     PROTOCOLS,
     SKIP_MIRROR,
     STATE,
@@ -175,9 +177,16 @@ async def _check(k8s: Kubernetes, apex: Manifest, other: str) -> None:
     served = {(kind.group, kind.kind): kind for kind in await k8s.resources()}
     known = [served[(kind.group, kind.kind)] for kind in NEIGHBOURS if (kind.group, kind.kind) in served]
     neighbours = [item for kind in known for item in await k8s.list(kind, space)]
-    refusal = not_adoptable(apex, namespace=namespace, neighbours=neighbours, other=other)
+    refusal = not_adoptable(apex, namespace=namespace, neighbours=neighbours)
     if refusal:
         raise BlockedError(refusal.message, where=f"{k8s.name}, rule {refusal.rule}", advice=refusal.advice)
+    taken = await k8s.find(SERVICE, mirror_name(apex["metadata"]["name"], other), space)
+    if taken and (taken["metadata"].get("labels") or {}).get(MIRRORED) != "true":
+        raise BlockedError(
+            f"the Service {space}/{taken['metadata']['name']} has the name of its mirror and is not landbridge's",
+            where=k8s.name,
+            advice="rename it: the other cluster's copy is called by that name here",
+        )
     pods = await _waypoints(k8s, space)
     if not pods:
         raise BlockedError(

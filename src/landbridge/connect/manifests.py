@@ -114,10 +114,13 @@ def _trusted(namespace: str) -> Manifest:
 def _gateway_service(options: Options) -> Manifest:
     manifest = _object("v1", "Service", names.GATEWAY, names.HOME)
     manifest["metadata"]["annotations"] = dict(options.service_annotations)
+    number = {"nodePort": options.node_port} if options.node_port else {}
     spec: dict[str, Any] = {
-        "type": "LoadBalancer",
+        "type": "LoadBalancer" if options.node_port is None else "NodePort",
         "selector": {names.ROLE: "gateway", "app.kubernetes.io/name": names.GATEWAY},
-        "ports": [{"name": "tls", "port": names.GATEWAY_PORT, "targetPort": names.GATEWAY_PORT, "protocol": "TCP"}],
+        "ports": [
+            {"name": "tls", "port": names.GATEWAY_PORT, "targetPort": names.GATEWAY_PORT, "protocol": "TCP"} | number
+        ],
     }
     if options.load_balancer_class:
         spec["loadBalancerClass"] = options.load_balancer_class

@@ -6,6 +6,7 @@ delivered by LDS, the agent has no probe, preStop comes before SIGTERM, and memo
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -37,6 +38,8 @@ def deployment(
     command = ["python3", "-m", "landbridge.agent", "--role", role, "--namespace", namespace, "--cluster", cluster]
     command += ["--envoy-dir", ENVOY_DIR, *(["--link", link] if link else [])]
     command += ["--policies", "enforce"] if options.enforce and role == "waypoint" else []
+    if role == "gateway" and (policy := options.exports.document()):
+        command += ["--exports", json.dumps(policy, sort_keys=True)]
     marks = names.labels(role)
     selector = {names.ROLE: role, "app.kubernetes.io/name": name}
     return {

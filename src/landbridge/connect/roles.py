@@ -49,6 +49,7 @@ def for_gateway(other: str, options: Options) -> list[Manifest]:
     account = (names.GATEWAY, names.HOME)
     cluster = [
         _rule("", ["services"], WATCH),
+        _rule("", ["namespaces"], WATCH),
         _rule("discovery.k8s.io", ["endpointslices"], WATCH),
     ]
     home = [
@@ -67,8 +68,8 @@ def for_gateway(other: str, options: Options) -> list[Manifest]:
 
 
 def for_link() -> list[Manifest]:
-    """What the other cluster's agent may read here: which Services are exported."""
-    rules = [_rule("", ["services"], WATCH)]
+    """What the other cluster's agent may read here: which Services are exported, and whether anybody is behind them."""
+    rules = [_rule("", ["services"], WATCH), _rule("discovery.k8s.io", ["endpointslices"], WATCH)]
     return _cluster_bound(names.LINK, rules, account=(names.LINK, names.HOME))
 
 

@@ -21,6 +21,7 @@ from statistics import median
 
 from landbridge.clients.prometheus import Answer, Series
 from landbridge.model.look import Count, Cursor, Look, NoData, Reading
+from landbridge.model.mirror import mirror_name
 from landbridge.model.service import Route, ServiceId, Side
 from landbridge.observe.planes import Pattern, Plane
 
@@ -153,7 +154,7 @@ def backend_names(
     found: dict[tuple[str, str], tuple[ServiceId, Side]] = {}
     for service in services:
         space, name = service.namespace, service.name
-        found[space, f"{name}-{names[side.other]}"] = (service, side.other)
+        found[space, mirror_name(name, names[side.other])] = (service, side.other)
         found[space, f"{name}-leaf"] = found[space, name] = (service, side)
     return found
 

@@ -10,8 +10,9 @@ from landbridge.judge.bursts import Bursts
 from landbridge.laws.window import read_window
 from landbridge.model.plan import Act, ActKind, Bounds, Plan, ServicePlan, Wave
 from landbridge.model.service import MESHES, Protocol, ServiceId, Side
+from landbridge.settings.base import Settings
 from landbridge.settings.document import Document, read, validate
-from landbridge.settings.migration import Id, OnExpiry, Settings
+from landbridge.settings.migration import Id, OnExpiry
 
 SPOKEN = tuple(kind.value for kind in Protocol if kind is not Protocol.UDP)
 

@@ -10,13 +10,14 @@ from landbridge.clients.kubernetes import Kubernetes
 from landbridge.linkerd.link import EXPORTED
 from landbridge.model.journal import Receipt
 from landbridge.model.manifest import annotations_of, labels_of
+from landbridge.model.mirror import mirror_name
 from landbridge.model.service import Manifest, ObjectRef, Side
 from landbridge.run.acts_traffic import READY_WITHIN, portable
 from landbridge.run.decide import Ending, Result
 from landbridge.run.tools import Tools, side_of
 from landbridge.run.turns import Executor, Job
 from landbridge.run.workloads import selector_of
-from landbridge.translate.adoption import EXPORT_MADE, mirror_name
+from landbridge.translate.adoption import EXPORT_MADE
 
 
 @dataclass(frozen=True, slots=True)

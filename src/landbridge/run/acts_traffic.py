@@ -14,6 +14,7 @@ from landbridge.connect.adopt import adopt, create_adopted, is_adopted, unadopt
 from landbridge.laws.rollback import Back, may_go_back
 from landbridge.laws.weights import Health, may_raise
 from landbridge.model.journal import Phase, Receipt
+from landbridge.model.mirror import mirror_name
 from landbridge.model.plan import ActKind
 from landbridge.model.service import Manifest, ServiceId, Side, Weight
 from landbridge.observe.held import held
@@ -226,7 +227,7 @@ async def not_yet(tools: Tools, job: Job, switches: TwoSided, live: Weight, perc
 async def _mirrored(tools: Tools, service: ServiceId) -> bool:
     """Each side's mirror of the other is ready, that is: the other gateway answers for this service."""
     mirrors = [(tools.cluster(side), tools.cluster(side.other).name) for side in Side]
-    asked = [endpoints_ready(k8s, service.namespace, f"{service.name}-{other}") for k8s, other in mirrors]
+    asked = [endpoints_ready(k8s, service.namespace, mirror_name(service.name, other)) for k8s, other in mirrors]
     return all(await asyncio.gather(*asked))
 
 

@@ -13,16 +13,16 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from landbridge.judge.bursts import Bursts
 from landbridge.laws.window import read_window
 from landbridge.model.service import Protocol, ServiceId
+from landbridge.settings.base import Label, Settings
+from landbridge.settings.connection import Connection
 
 DEFAULT_STEPS = (1, 5, 10, 25, 50, 75, 95, 100)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 
 
 def read_duration(value: Any) -> Any:
@@ -34,13 +34,6 @@ def read_duration(value: Any) -> Any:
         return sum(float(number) * _UNITS[unit] for number, unit in parts)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("has to be a duration such as 90s, 5m or 1h30m")
-    return value
-
-
-def read_label(value: str) -> str:
-    """A name that can stand in object names: a DNS label (RFC 1123)."""
-    if not _LABEL.match(value):
-        raise ValueError(f"{value!r} has to be lower-case letters, digits and '-', at most 63")
     return value
 
 
@@ -69,18 +62,9 @@ def read_steps(steps: tuple[int, ...]) -> tuple[int, ...]:
 
 Spoken = Annotated[Protocol, AfterValidator(read_spoken)]
 Duration = Annotated[float, BeforeValidator(read_duration), Field(ge=0, le=366 * 86400)]
-Label = Annotated[str, AfterValidator(read_label)]
 Id = Annotated[str, AfterValidator(read_id)]
 Hours = Annotated[str, AfterValidator(read_window)]
 Steps = Annotated[tuple[int, ...], AfterValidator(read_steps)]
-
-
-class Settings(BaseModel):
-    """What all parts of the file have in common: unknown names are mistakes, values do not change."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
-    )
 
 
 class Cluster(Settings):
@@ -329,6 +313,7 @@ class Migration(Settings):
     )
     lease: Lease = Field(Lease(), description="the run's lease")
     data_plane: DataPlane = Field(DataPlane(), description="what carries traffic, and programs put into the clusters")
+    connect: Connection = Field(Connection(), description="how the clusters are joined")
     copy_: CopyRules = Field(CopyRules(), alias="copy", description="how objects change when they are copied")
     metrics: Metrics = Field(Metrics(), description="what counts the requests that are judged")
     guards: dict[Label, Guard] = Field({}, description="what else has to be well, by a name of your own")
@@ -344,6 +329,9 @@ class Migration(Settings):
         same_place = (self.source.context, self.source.kubeconfig) == (self.target.context, self.target.kubeconfig)
         if same_place:
             raise ValueError("source and target are the same context")
+        for name in sorted(self.connect.gateways.keys() | self.connect.api_servers.keys()):
+            if name not in (self.source.name, self.target.name):
+                raise ValueError(f"connect names {name}, which is neither {self.source.name} nor {self.target.name}")
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from landbridge.clients.kubernetes import MANAGER, Kubernetes
 from landbridge.clock import DeadlineError, wait_for
 from landbridge.errors import DriftError, LandbridgeError
 from landbridge.model.journal import Receipt
+from landbridge.model.mirror import mirror_name
 from landbridge.model.service import BUILTIN, Limits, Manifest, Mesh, ObjectRef, ServiceId, Side, Switch, Weight
 from landbridge.shift.extras import NOTHING_MORE, Terms, header_terms, shadow_terms
 
@@ -104,7 +105,7 @@ def object_name(called: str, service: ServiceId, domain: str) -> str:
 
 def backends(place: Place, service: ServiceId) -> tuple[str, str]:
     """The names of the source's and of the target's backend, as this cluster knows them."""
-    local, mirror = f"{service.name}{place.mesh.local}", f"{service.name}-{place.other}"
+    local, mirror = f"{service.name}{place.mesh.local}", mirror_name(service.name, place.other)
     return (local, mirror) if place.side is Side.SOURCE else (mirror, local)
 
 

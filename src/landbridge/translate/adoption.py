@@ -11,6 +11,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from landbridge.model import exports
+from landbridge.model.mirror import LONGEST
 from landbridge.model.service import Manifest
 
 LEAF_OF = "landbridge.dev/leaf-of"
@@ -19,16 +21,15 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = "landbridge"
 TRUSTED = "landbridge-trusted"
 """The headless Service of ours that selects who may choose a side by header; nobody calls it."""
-EXPORTED = "mirror.linkerd.io/exported"
+EXPORTED = exports.EXPORTED
+MIRRORED = exports.MIRRORED
 EXPORT_MADE = "landbridge.dev/exported"  # on an apex whose export label is ours
-MIRRORED = "mirror.linkerd.io/mirrored-service"
 PROTOCOLS = "landbridge.dev/protocols"
 """On apex and leaf, as JSON `{"80": "http"}`: what migration.yaml says of ports (by number or name) whose Service does
 not. On the apex as well, for it is exported longer than its leaf lives, and the other cluster sees no leaf."""
 PODS = "landbridge.dev/pods"
 """On a leaf: the pods behind it as policies see them (`translate.callers.written`), for the time when none runs."""
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
-LONGEST = 63  # characters of a Service's name, RFC 1123 label
 
 _MESH_MARKS = (
     ("linkerd.io/inject", {"enabled", "ingress"}),
@@ -68,24 +69,17 @@ def leaf_name(service: str) -> str:
     return f"{service}-leaf"
 
 
-def mirror_name(service: str, cluster: str) -> str:
-    """The other cluster's Service as it is seen from here."""
-    return f"{service}-{cluster}"
-
-
 def not_adoptable(
     service: Manifest,
     *,
     namespace: Manifest | None = None,
     neighbours: Iterable[Manifest] = (),
     zones: int = 1,
-    other: str = "",
 ) -> NotAdoptable | None:
     """The first rule that forbids to adopt a Service, or None.
 
     `namespace` is its Namespace object, `neighbours` the objects beside it that matter (StatefulSets, Ingresses,
-    TargetGroupBindings, Canaries, Rollouts of its namespace), `zones` how many zones the cluster's nodes are in,
-    `other` the other cluster's name, which the mirror's name ends with.
+    TargetGroupBindings, Canaries, Rollouts of its namespace), `zones` how many zones the cluster's nodes are in.
     """
     spec = service.get("spec") or {}
     refusals = (
@@ -94,7 +88,7 @@ def not_adoptable(
         _ports(service, spec),
         _locality(service, spec, zones),
         _load_balancer(service),
-        _name(service, other),
+        _name(service),
         _mesh(service, namespace),
         _owner(service, spec),
         *(_neighbour(service, neighbour) for neighbour in neighbours),
@@ -108,7 +102,7 @@ def not_linkable(service: Manifest, *, neighbours: Iterable[Manifest] = (), othe
     Nothing is put into its path, so what only a waypoint could not do does not matter.
     """
     spec = service.get("spec") or {}
-    long = mirror_name(service["metadata"]["name"], other)
+    long = f"{service['metadata']['name']}-{other}"  # Linkerd has no short form
     refusals = (
         _ours(service),
         _shape(service, spec),
@@ -228,12 +222,11 @@ def _load_balancer(service: Manifest) -> NotAdoptable | None:
     return None
 
 
-def _name(service: Manifest, other: str) -> NotAdoptable | None:
+def _name(service: Manifest) -> NotAdoptable | None:
     name = service["metadata"]["name"]
-    longest = max((leaf_name(name), mirror_name(name, other) if other else ""), key=len)
-    if len(longest) > LONGEST:
-        message = f"needs a Service named {longest}, which has more than {LONGEST} characters"
-        return _refuse("long-name", service, message, "give it a shorter name, or the cluster")
+    if len(leaf_name(name)) > LONGEST:
+        message = f"needs a Service named {leaf_name(name)}, which has more than {LONGEST} characters"
+        return _refuse("long-name", service, message, "give it a shorter name")
     return None
 
 
