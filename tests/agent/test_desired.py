@@ -60,6 +60,13 @@ def test_home_is_there_as_a_fallback_also_when_its_weight_is_zero() -> None:
     assert (found.weight, found.fallback) == (0, True)
 
 
+def test_a_side_that_a_split_no_longer_names_stays_for_what_is_on_its_way_there() -> None:
+    """An HTTPRoute drops a backend of weight 0; with its clusters gone, two of six ways home lost a request (503)."""
+    listeners, _ = decide(trafficsplit("web", {"web-leaf": 100}, home="web-leaf"))
+    found = sides(listeners["web"])
+    assert (found["web-leaf"].weight, found["web-eks"].weight, found["web-eks"].fallback) == (100, 0, False)
+
+
 def test_calling_a_mirror_by_name_goes_through_the_gateway() -> None:
     listeners, _ = decide()
     (backend,) = listeners["web-eks"].backends

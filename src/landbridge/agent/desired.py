@@ -25,6 +25,15 @@ class World:
     slices: Mapping[str, Sequence[Manifest]] = field(default_factory=dict)
     splits: Collection[Manifest] = ()
     routes: Collection[Manifest] = ()
+    mirrors: Mapping[str, Sequence[str]] = field(init=False)
+    """The mirrors of each Service here, by its name, in order."""
+
+    def __post_init__(self) -> None:
+        found: dict[str, list[str]] = defaultdict(list)
+        for name in sorted(self.services):
+            if self.is_mirror(name):
+                found[names.remote_service(self.services[name])[1]].append(name)
+        object.__setattr__(self, "mirrors", found)
 
     @classmethod
     def of(
@@ -165,14 +174,8 @@ def _default(world: World, service: str) -> str:
     leaf = names.leaf_name(service)
     if endpoints.addresses(world.local_slices(service)):
         return leaf
-    mirrors = [
-        name
-        for name in sorted(world.services)
-        if world.is_mirror(name)
-        and names.remote_service(world.services[name])[1] == service
-        and endpoints.addresses(world.slices.get(name, ()))
-    ]
-    return mirrors[0] if mirrors else leaf
+    ready = [name for name in world.mirrors.get(service, ()) if endpoints.addresses(world.slices.get(name, ()))]
+    return ready[0] if ready else leaf
 
 
 def _listener(
@@ -185,8 +188,8 @@ def _listener(
     split = splits.get(item.service)
     weights = dict(obeyed[item.service].at(item.port)) if item.service in obeyed else {item.service: 100}
     home = split.home if split else ""
-    if home and home in world.services:
-        weights.setdefault(home, 0)
+    for name in _both(world, item.service, home) if split else ():
+        weights.setdefault(name, 0)
     extras = obeyed.get(item.service)
     for name in (*extras.header.values(), *extras.shadow) if extras else ():
         weights.setdefault(name, 0)
@@ -206,6 +209,14 @@ def _listener(
         header=header,
         shadow=shadow,
     )
+
+
+def _both(world: World, service: str, home: str) -> list[str]:
+    """The backends of a split, whether it names them or not: an HTTPRoute drops a weight of 0, and a side whose
+    clusters went while requests were on their way to it answered 503 to one in three ways home.
+    """
+    found = [home, names.leaf_name(service), *world.mirrors.get(service, ())]
+    return [name for name in found if name in world.services]
 
 
 def _extras(
