@@ -209,7 +209,7 @@ def test_a_failure_while_joining_stops_all_and_one_while_moving_stops_only_itsel
     world = Simulation(plan_of(NAMES, (5, 100)))
     while not any(name == "shop/pay/weight-5" for _, name in world.log):
         for service in NAMES:
-            failing = service == NAMES[1] and world.states[service].done[-1:] == ("shop/pay/pin",)
+            failing = service == NAMES[1] and world.states[service].done[-1:] == ("shop/pay/shadow",)
             world.step(service, Result(ending=Ending.DRIFT if failing else Ending.DONE))
     world.settle()
     assert [world.states[s].phase for s in NAMES] == [Phase.DONE, Phase.DRIFTED, Phase.DONE]
