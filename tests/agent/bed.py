@@ -258,6 +258,13 @@ class Bed:
 
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
+        await self._clear()
+
+    async def _clear(self) -> None:
+        """Others use this API server too: what is adopted or exported here is nothing to them."""
+        for kind in (SERVICE, ENDPOINTSLICE, TRAFFICSPLIT):
+            for item in await self.k8s.list(kind, self.namespace):
+                await self.k8s.delete(kind, item["metadata"]["name"], self.namespace)
 
     async def seat(self, role: str, number: int, *, namespace: str = "", links: tuple[str, ...] = ()) -> Seat:
         """A pod: seeded, with Envoy and agent running, and a Pod object."""

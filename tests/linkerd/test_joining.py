@@ -30,6 +30,7 @@ from landbridge.lab import ApiServer
 from landbridge.linkerd import access
 from landbridge.model.inventory import Severity
 from landbridge.model.service import Manifest
+from landbridge.translate.adoption import LEAF_OF
 from tests.linkerd.conftest import become
 from tests.linkerd.definitions import definitions
 from tests.linkerd.world import EXTENSION, IDENTITY, config, controller, door, named, namespace
@@ -49,6 +50,8 @@ async def bare(api_pair: tuple[ApiServer, ApiServer]) -> AsyncIterator[Pair]:
     async with made[0] as legacy, made[1] as eks:
         for k8s, other in ((legacy, "eks"), (eks, "legacy")):
             await become(k8s, [])  # with all switches that other tests have left there
+            for item in await k8s.list(SERVICE, labels=LEAF_OF):
+                await k8s.delete(SERVICE, item["metadata"]["name"], item["metadata"]["namespace"])
             await become(k8s, definitions(MINORS[k8s.name]))
             await lay(k8s, other)
         await legacy.apply(namespace("moving", inject="enabled"))

@@ -142,5 +142,3 @@ async def join(servers: tuple[ApiServer, ApiServer], prefix: str, *, exports: st
         await joined.legacy.probe(waypoint)
         await joined.ready(is_ready=True)
         yield joined
-        for item in await joined.eks.k8s.list(SERVICE, joined.eks.namespace):  # others use these API servers too
-            await joined.eks.k8s.delete(SERVICE, item["metadata"]["name"], joined.eks.namespace)

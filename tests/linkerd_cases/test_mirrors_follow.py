@@ -159,7 +159,7 @@ async def test_u14_u28_m01_a_service_deleted_there_is_deleted_here(joined: Joine
 
 async def test_m02_a_label_taken_away_and_put_back(joined: Joined) -> None:
     await joined.export("shy")
-    await joined.mirror("shy-eks")
+    await joined.ready("shy-eks", is_ready=True)  # so it is among those that are probed
     before = (await joined.leader.get("/state"))["duties"]["links"]["eks"]["probed"]
     await joined.unexport("shy")
     await joined.mirror("shy-eks", there=False)
