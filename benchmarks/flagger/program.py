@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +18,7 @@ from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import Clock, wait_for
 from landbridge.errors import LandbridgeError
 from landbridge.lab.host.modules import GATEWAY_API, fetch
-from landbridge.lab.host.programs import Say, find_go
+from landbridge.lab.host.programs import Say, find_go, follow_build
 from landbridge.lab.place import get_cache
 from landbridge.lab.standalone import find_ports
 from landbridge.model.service import Manifest
@@ -61,7 +60,7 @@ async def _build(go: str, folder: Path, say: Say) -> None:
             cwd=folder,
             stderr=asyncio.subprocess.PIPE,
         )
-        last = await _follow(process, say)
+        last = await follow_build(process, ABOUT, say)
         if process.returncode:
             raise LandbridgeError(
                 "Flagger cannot be built: " + "\n".join(last),
@@ -69,24 +68,6 @@ async def _build(go: str, folder: Path, say: Say) -> None:
                 advice="it needs a Go module proxy (GOPROXY), or a folder with `flagger` in LANDBRIDGE_LAB_BIN",
             )
         (Path(fresh) / "flagger").replace(folder / "flagger")
-
-
-async def _follow(process: asyncio.subprocess.Process, say: Say) -> Sequence[str]:
-    """Progress until it ends; the last lines. It does not outlive us."""
-    assert process.stderr
-    last: deque[str] = deque(maxlen=20)
-    count = 0
-    try:
-        async for line in process.stderr:
-            last.append(line.decode(errors="replace").rstrip())
-            count += 1
-            if count % 200 == 0:
-                say(f"  {count} packages of about {ABOUT:,}")
-        await process.wait()
-    except BaseException:
-        process.terminate()
-        raise
-    return last
 
 
 async def define(k8s: Kubernetes, *, flagger: bool, say: Say, clock: Clock) -> None:
