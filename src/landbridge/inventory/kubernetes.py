@@ -69,13 +69,16 @@ class KubernetesSource:
         self._notes = []
         here, there = await asyncio.gather(self._source.served(), self._target.served())
         kinds = _common(here, there)
-        objects, source_nodes, existing, target_nodes, daemons, pods = await asyncio.gather(
-            self._list_all(self._source, kinds),
-            self._list(self._source, NODE, ""),
-            self._list_all(self._target, _for_target(there, kinds)),
-            self._list(self._target, NODE, ""),
-            self._list(self._target, DAEMONSET, ""),
-            self._list(self._target, POD, ""),
+        (objects, existing), (source_nodes, target_nodes, daemons, pods), versions, meshes = await asyncio.gather(
+            asyncio.gather(
+                self._list_all(self._source, kinds), self._list_all(self._target, _for_target(there, kinds))
+            ),
+            asyncio.gather(
+                self._list(self._source, NODE, ""),
+                *(self._list(self._target, kind, "") for kind in (NODE, DAEMONSET, POD)),
+            ),
+            asyncio.gather(self._source.version(), self._target.version()),
+            asyncio.gather(detect(self._source), detect(self._target)),
         )
         owners = find_owners(objects)
         applied, ours = find_applied(objects), find_ours(existing)
@@ -83,26 +86,23 @@ class KubernetesSource:
             slim(item)
         workloads = find_workloads(objects)
         services = find_services(objects, workloads)
-        source_version, target_version, source_linkerd, target_linkerd = await asyncio.gather(
-            self._source.version(), self._target.version(), detect(self._source), detect(self._target)
-        )
         return Inventory(
             source=Platform(
                 name=self._source.name,
                 context=self._source.context.name,
-                version=source_version,
+                version=versions[0],
                 served=_versions(here),
                 nodes=tuple(read_node(node) for node in source_nodes),
-                linkerd=source_linkerd,
+                linkerd=meshes[0],
                 objects=tuple(objects),
             ),
             target=Platform(
                 name=self._target.name,
                 context=self._target.context.name,
-                version=target_version,
+                version=versions[1],
                 served=_versions(there),
                 nodes=tuple(read_node(node) for node in target_nodes),
-                linkerd=target_linkerd,
+                linkerd=meshes[1],
                 features=find_features(_versions(there), daemons),
                 objects=tuple(existing),
             ),
