@@ -84,6 +84,16 @@ def test_a_restarted_envoy_counts_from_zero_and_says_so() -> None:
     assert second.counts["legacy"][Side.SOURCE].n == 7
 
 
+def test_a_start_told_late_by_an_envoy_that_has_run_for_long_is_no_restart() -> None:
+    """Seen on a starved machine: 1,015 requests of the whole ramp counted as those of one second at 100 %."""
+    first = look([scrape("a", counters(500.0, (900, 0), (100, 0), start=10.0))], {})
+    second = look([scrape("a", counters(501.0, (910, 0), (110, 0), start=16.0))], first.cursor)
+    assert not reading(second).restarted
+    assert reading(second).counts["legacy"][Side.SOURCE].n == 10
+    again = look([scrape("a", counters(502.0, (911, 0), (110, 0), start=501.5))], second.cursor)
+    assert reading(again).restarted
+
+
 def test_a_start_told_in_whole_seconds_is_no_restart() -> None:
     first = look([scrape("a", counters(1, (100, 0), (0, 0), start=5.9))], {})
     second = look([scrape("a", counters(2, (107, 0), (0, 0), start=5.1))], first.cursor)

@@ -148,7 +148,7 @@ def _add(
 ) -> dict[str, int]:
     """Add what one pod counted since the last look; its part of the new cursor."""
     now = {_AT: int(float(counters["at"]) * 1000), _START: int(float(counters["envoy_start"]) * 1000)}
-    same = last is not None and abs(now[_START] - last.get(_START, 0)) < SAME_START
+    same = last is not None and _is_same(last, now)
     if last is not None and same:
         now[_START] = last[_START]
     if last is not None and same and now[_AT] <= last.get(_AT, 0):
@@ -177,6 +177,16 @@ def _add(
             sides = (tally.shadows if copied else tally.sides).setdefault(names[scrape.side], {})
             sides[side] = _plus(sides.get(side, Count()), delta)
     return now
+
+
+def _is_same(last: Mapping[str, int], now: Mapping[str, int]) -> bool:
+    """Whether this is the Envoy of the last look.
+
+    Where nobody has a core to spare, an answer is late and the start that it tells seems to have moved by seconds. An
+    Envoy that has run for longer than since the last look was not started since: what it counted is no news.
+    """
+    moved = abs(now[_START] - last.get(_START, 0)) >= SAME_START
+    return not moved or now[_AT] - now[_START] > now[_AT] - last.get(_AT, 0) + SAME_START
 
 
 def _counted(route: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
