@@ -212,38 +212,6 @@ async def test_a_header_leads_trusted_callers_to_the_copy_at_weight_0(joined: Jo
     await legacy.delete(LEASE, bed.namespace, "landbridge")
 
 
-async def test_rights_are_enough_and_each_is_used(joined: Joined) -> None:
-    """The API server's audit log against the roles, in the namespace that moves; rights for rare days are named."""
-    rare = {
-        ("landbridge-gateway", "patch", "secrets"),  # a leaf is renewed after 12 h
-        ("landbridge-gateway", "delete", "services"),  # a mirror goes when its Service is no longer exported
-        ("landbridge-gateway", "list", "trafficsplits"),  # the same: none may go while a split sends traffic to it
-        ("landbridge-gateway", "list", "httproutes"),  # where Gateway API is installed
-        ("landbridge-waypoint", "list", "httproutes"),
-        ("landbridge-waypoint", "watch", "httproutes"),
-    }
-    used: set[tuple[str, str, str]] = set()
-    for line in joined.lab.cluster("legacy").audit.read_text().splitlines():
-        with suppress(ValueError, KeyError):
-            event = json.loads(line)
-            account, ref = event["user"]["username"].rpartition(":")[2], event["objectRef"]
-            if account in {"landbridge-gateway", "landbridge-waypoint"} and ref["namespace"] == joined.bed.namespace:
-                assert event["responseStatus"]["code"] != 403, event
-                used.add((account, event["verb"], ref["resource"]))
-    made = roles.for_waypoint(joined.bed.namespace)
-    made += roles.for_gateway("eks", Options(namespaces=(joined.bed.namespace,)))
-    granted = {
-        (role["metadata"]["name"], verb, resource)
-        for role in made
-        if role["kind"] == "Role" and role["metadata"]["namespace"] == joined.bed.namespace
-        for rule in role["rules"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-    assert used <= granted
-    assert granted - used <= rare
-
-
 def places(joined: Joined) -> list[tuple[Kubernetes, str, str]]:
     """Where the load passes: the callers' waypoint here, the gateway over there."""
     return [(joined.legacy, "waypoint", joined.bed.namespace), (joined.eks, "gateway", "landbridge")]
@@ -310,6 +278,38 @@ async def test_a_killed_agent_is_not_noticed(joined: Joined) -> None:
     assert await restarts(joined) == before
 
 
+async def test_rights_are_enough_and_each_is_used(joined: Joined) -> None:
+    """The API server's audit log of all that was before, against the roles; rights for rare days are named."""
+    rare = {
+        ("landbridge-gateway", "patch", "secrets"),  # a leaf is renewed after 12 h
+        ("landbridge-gateway", "delete", "services"),  # a mirror goes when its Service is no longer exported
+        ("landbridge-gateway", "list", "trafficsplits"),  # the same: none may go while a split sends traffic to it
+        ("landbridge-gateway", "list", "httproutes"),  # where Gateway API is installed
+        ("landbridge-waypoint", "list", "httproutes"),
+        ("landbridge-waypoint", "watch", "httproutes"),
+    }
+    used: set[tuple[str, str, str]] = set()
+    for line in joined.lab.cluster("legacy").audit.read_text().splitlines():
+        with suppress(ValueError, KeyError):
+            event = json.loads(line)
+            account, ref = event["user"]["username"].rpartition(":")[2], event["objectRef"]
+            if account in {"landbridge-gateway", "landbridge-waypoint"} and ref["namespace"] == joined.bed.namespace:
+                assert event["responseStatus"]["code"] != 403, event
+                used.add((account, event["verb"], ref["resource"]))
+    made = roles.for_waypoint(joined.bed.namespace)
+    made += roles.for_gateway("eks", Options(namespaces=(joined.bed.namespace,)))
+    granted = {
+        (role["metadata"]["name"], verb, resource)
+        for role in made
+        if role["kind"] == "Role" and role["metadata"]["namespace"] == joined.bed.namespace
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert used <= granted
+    assert granted - used <= rare
+
+
 async def restarts(joined: Joined) -> dict[tuple[str, str], int]:
     """How often the kubelet has started each container of the waypoints again, so far."""
     found = await pods(joined.legacy, "waypoint", joined.bed.namespace)
@@ -318,6 +318,23 @@ async def restarts(joined: Joined) -> dict[tuple[str, str], int]:
         for pod in found
         for status in pod["status"]["containerStatuses"]
     }
+
+
+async def test_connections_that_bypass_the_waypoint_are_counted(joined: Joined) -> None:
+    """waypoint.md 5: a caller that dials a pod is seen; callers through the waypoint are not counted."""
+    joined_bed = joined.bed
+    image = joined.lab.images["python"]
+
+    # what these callers opened to the pods while their owner had the Service back lasts as long as they like: new ones
+    await joined_bed.replace_callers(joined.legacy)
+    [address, *_] = sorted(addresses(await slices(joined.legacy, joined, "echo-leaf")))
+    direct = joined_bed.deployment("direct", ["caller.py", address, "0.001", "3"], 1, {})
+    await joined.legacy.apply(direct)
+
+    async def three() -> bool:
+        return await bypass(joined.legacy, joined_bed.echo, clock=CLOCK, image=image) == 3
+
+    await until(three, "three connections past the waypoint, and none of the other callers'", within=120)
 
 
 async def test_the_api_server_is_away_for_30_s(joined: Joined) -> None:
@@ -337,23 +354,6 @@ async def test_the_api_server_is_away_for_30_s(joined: Joined) -> None:
             return bool(found.get("eks", 0) == 0)
 
         await until(obeyed, "the weight written afterwards obeyed", within=60)
-
-
-async def test_connections_that_bypass_the_waypoint_are_counted(joined: Joined) -> None:
-    """waypoint.md 5: a caller that dials a pod is seen; callers through the waypoint are not counted."""
-    joined_bed = joined.bed
-    image = joined.lab.images["python"]
-
-    # what these callers opened to the pods while their owner had the Service back lasts as long as they like: new ones
-    await joined_bed.replace_callers(joined.legacy)
-    [address, *_] = sorted(addresses(await slices(joined.legacy, joined, "echo-leaf")))
-    direct = joined_bed.deployment("direct", ["caller.py", address, "0.001", "3"], 1, {})
-    await joined.legacy.apply(direct)
-
-    async def three() -> bool:
-        return await bypass(joined.legacy, joined_bed.echo, clock=CLOCK, image=image) == 3
-
-    await until(three, "three connections past the waypoint, and none of the other callers'", within=120)
 
 
 def process(pod: str, program: str, *, child: bool = False) -> int:
