@@ -19,6 +19,7 @@ from landbridge.clients.credentials import Credentials
 from landbridge.clients.kinds import *  # noqa: F403 - one import gives a caller the client and the kinds
 from landbridge.clients.kinds import KNOWN, NAMESPACE, Kind
 from landbridge.clients.kubeconfig import Context, load
+from landbridge.clients.together import Together
 from landbridge.clock import Clock, SystemClock
 from landbridge.errors import AccessError
 from landbridge.model.service import Manifest
@@ -27,6 +28,7 @@ Objects = list[Manifest]  # names, because a method here is called list
 Kinds = list[Kind]
 PAGE = 500  # as kubectl asks
 MANAGER = "landbridge"
+SERVED_SECONDS = 60.0
 BUSY_TRIES = 5  # answers 429 with Retry-After come from the API server's own fairness
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -45,6 +47,9 @@ class Kubernetes:
         self._generation = 0
         self._kinds: dict[tuple[str, str], Kind] = {}
         self._served: dict[tuple[str, str], Kinds] = {}
+        self._served_at = float("-inf")
+        self.together = Together(self.list, self.clock)
+        """Lists for those who wait in numbers."""
 
     @classmethod
     @asynccontextmanager
@@ -64,6 +69,7 @@ class Kubernetes:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self.together.close()
         if self._http:
             await self._http.aclose()
             self._http = None
@@ -204,12 +210,13 @@ class Kubernetes:
             for kind in _discovered(answer.json()) if "items" in answer.json() else await self._old_discovery(root):
                 served.setdefault((kind.group, kind.kind), []).append(kind)
         self._kinds = {(kind.api_version, kind.kind): kind for kinds in served.values() for kind in kinds}
-        self._served = served
+        self._served, self._served_at = served, self.clock.monotonic()
         return served
 
     async def kinds(self) -> dict[tuple[str, str], Kinds]:
-        """The same, asked once."""
-        return self._served or await self.served()
+        """The same, at most a minute old: a run of hundreds of acts asks each time, and the answer is half a MB."""
+        known = self._served if self.clock.monotonic() - self._served_at < SERVED_SECONDS else {}
+        return known or await self.served()
 
     async def kind_of(self, manifest: Mapping[str, Any]) -> Kind:
         """The Kind of an object, by discovery where it is not one of ours; ApiError when it is not served."""

@@ -37,7 +37,7 @@ PREPARED = 2  # waves that move nothing: ground and join
 FIRST = 4  # the last wave before services go back and forth
 
 
-@dataclass(slots=True)
+@dataclass
 class Tradeshift:
     """One performance, phase by phase. `rate` is requests a second to the landscape, from both clusters together."""
 

@@ -40,8 +40,10 @@ PLATFORM = "platform"
 """The namespace of those that stand in the new cluster already."""
 
 BUILT = 51
-_BUILDING = ("audit", "billing", "cache", "config", "events", "feature", "flow", "gate", "health", "index", "job", "key",
-             "lock", "mesh", "notify", "queue", "route")  # fmt: skip
+_BUILDING = (
+    *("audit", "billing", "cache", "config", "events", "feature", "flow", "gate", "health", "index", "job", "key"),
+    *("lock", "mesh", "notify", "queue", "route"),
+)
 _BLOCKS = ("reader", "writer", "admin")
 
 
