@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from landbridge.agent import endpoints, names, ports
 from landbridge.agent.lease import gone_home
 from landbridge.agent.links import Link, callers, remote_of
-from landbridge.agent.split import Expiry, Obeyed, Split, declared, obey
+from landbridge.agent.split import Declared, Expiry, Obeyed, Split, obey
 from landbridge.envoy.state import Backend, Export, Gateway, Listener, Waypoint, by_key
 from landbridge.model.service import Manifest, Protocol
 
@@ -33,12 +33,20 @@ class World:
         routes: Iterable[Manifest] = (),
     ) -> World:
         """The part of the cluster that lies in one namespace."""
-        by_service: dict[str, list[Manifest]] = defaultdict(list)
+        found = cls.each(services, slices).get(namespace) or cls({})
+        return cls(found.services, found.slices, tuple(splits), tuple(routes))
+
+    @classmethod
+    def each(cls, services: Iterable[Manifest], slices: Iterable[Manifest]) -> dict[str, World]:
+        """Every namespace's part of the cluster, without splits; one with neither Service nor slice is missing."""
+        named: dict[str, dict[str, Manifest]] = defaultdict(dict)
+        by_service: dict[str, dict[str, list[Manifest]]] = defaultdict(dict)
+        for item in services:
+            named[item["metadata"].get("namespace") or ""][item["metadata"]["name"]] = item
         for item in slices:
-            if item["metadata"].get("namespace") == namespace:
-                by_service[names.label(item, names.SERVICE_NAME)].append(item)
-        own = [item for item in services if item["metadata"].get("namespace") == namespace]
-        return cls({item["metadata"]["name"]: item for item in own}, by_service, tuple(splits), tuple(routes))
+            near = by_service[item["metadata"].get("namespace") or ""]
+            near.setdefault(names.label(item, names.SERVICE_NAME), []).append(item)
+        return {space: cls(named.get(space, {}), by_service.get(space, {})) for space in {*named, *by_service}}
 
     def local_slices(self, service: str) -> Sequence[Manifest]:
         """The slices of a Service's own pods here: its leaf's, or its own that no agent wrote.
@@ -82,11 +90,13 @@ def waypoint(
     monotonic.
     """
     adopted = sorted({item.service for item in allocations.values() if not world.is_mirror(item.service)})
-    splits = {name: declared(name, world.splits, world.routes) for name in adopted}
+    said, mirrors = Declared(world.splits, world.routes), _ready_mirrors(world)
+    splits = {name: said.of(name) for name in adopted}
     home = _homeward(world, splits, expired_at, now)
     known = frozenset(world.services)
+    defaults = {name: _default(world, name, mirrors) for name in adopted}
     obeyed = {
-        name: obey(splits[name], default=_default(world, name), known=known, go_home=name in home, last=last.get(name))
+        name: obey(splits[name], default=defaults[name], known=known, go_home=name in home, last=last.get(name))
         for name in adopted
     }
     listeners = [_listener(namespace, world, item, splits, obeyed) for item in allocations.values()]
@@ -138,19 +148,21 @@ def _homeward(
     return gone_home(due, now)
 
 
-def _default(world: World, service: str) -> str:
+def _default(world: World, service: str, mirrors: Mapping[str, str]) -> str:
     """Where traffic goes without a split: the leaf, or a ready mirror while the leaf has nobody."""
     leaf = names.leaf_name(service)
     if endpoints.addresses(world.local_slices(service)):
         return leaf
-    mirrors = [
-        name
-        for name in sorted(world.services)
-        if world.is_mirror(name)
-        and names.annotation(world.services[name], names.REMOTE_NAME).partition(".")[0] == service
-        and endpoints.addresses(world.slices.get(name, ()))
-    ]
-    return mirrors[0] if mirrors else leaf
+    return mirrors.get(service, leaf)
+
+
+def _ready_mirrors(world: World) -> dict[str, str]:
+    """The first mirror of each Service that has endpoints."""
+    found: dict[str, str] = {}
+    for name in sorted(world.services):
+        if world.is_mirror(name) and endpoints.addresses(world.slices.get(name, ())):
+            found.setdefault(names.annotation(world.services[name], names.REMOTE_NAME).partition(".")[0], name)
+    return found
 
 
 def _listener(

@@ -19,7 +19,7 @@ from landbridge.agent.probe import Prober
 from landbridge.agent.remote import Remote
 from landbridge.agent.space import Space
 from landbridge.agent.split import declared
-from landbridge.agent.watching import Signal, Watch
+from landbridge.agent.watching import Pace, Signal, Watch
 from landbridge.clients.answers import ConflictError, ForbiddenError, NotFoundError
 from landbridge.clients.kubernetes import HTTPROUTE, SERVICE, TRAFFICSPLIT, Kubernetes
 from landbridge.errors import LandbridgeError
@@ -54,6 +54,9 @@ class Duties:
         self._awaited: set[str] = set()
         self._awaited_since = 0.0
         self._problem = ""
+        self._pace = Pace(k8s.clock, Signal(), times=3.0)
+        self._worlds: tuple[tuple[int, int], dict[str, World]] = ((-1, -1), {})
+        self._mirrored: tuple[object, ...] = ()
 
     async def run(self) -> None:
         """Do the duties until cancelled; whatever it started ends with it."""
@@ -62,7 +65,9 @@ class Duties:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._certificates.run(self._namespaces), name="certificates")
                 while True:
-                    await self._turn(group)
+                    await self._pace.rest()
+                    with self._pace.work():
+                        await self._turn(group)
                     await self._signal.wait(self._pause())
         finally:
             self._spaces, self._remotes = {}, {}
@@ -124,6 +129,13 @@ class Duties:
         """Make the mirrors of every link right, and take away those of links that are gone."""
         now = self._k8s.clock.monotonic()
         self._denied = {space: at for space, at in self._denied.items() if now - at < DENIED_SECONDS}
+        seen = (
+            self._services.revision,
+            *((cluster, remote, remote.revision) for cluster, (_, remote, _) in self._remotes.items()),
+            *sorted({*self._denied, *self._book.links}),
+        )
+        if seen == self._mirrored and not self._skipped:
+            return
         self._skipped = {}
         for _, remote, _ in self._remotes.values():
             if remote.synced:
@@ -138,6 +150,7 @@ class Duties:
                 await self._change(
                     Delete(namespace=meta["namespace"], name=meta["name"], version=meta["resourceVersion"])
                 )
+        self._mirrored = seen
 
     async def _change(self, change: mirrors.Change) -> None:
         try:
@@ -190,7 +203,11 @@ class Duties:
         }
 
     def _world(self, namespace: str) -> World:
-        return World.of(namespace, self._services.items, self._slices.items)
+        """One namespace of the cluster as it is now; all of them are sorted out at once, when something has changed."""
+        seen = (self._services.revision, self._slices.revision)
+        if self._worlds[0] != seen:
+            self._worlds = (seen, World.each(self._services.items, self._slices.items))
+        return self._worlds[1].get(namespace) or World({})
 
     def _mirror_ready(self, mirror: Manifest) -> bool | None:
         found = self._remotes.get(names.label(mirror, names.CLUSTER_NAME))

@@ -17,7 +17,7 @@ from pathlib import Path
 from landbridge.agent.admin import Admin, EnvoyAwayError
 from landbridge.clock import Clock
 from landbridge.envoy import counters
-from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, ROUTES_FILE, version_of
+from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, ROUTES_FILE, split, version_of
 from landbridge.envoy.render import steps
 
 File = tuple[str, bytes]
@@ -47,8 +47,7 @@ class Acknowledged:
 
 def adds(old: bytes | None, new: bytes) -> bool:
     """Whether the new file names resources that the old one did not have."""
-    names = {item["name"] for item in json.loads(old)["resources"]} if old else set()
-    return any(item["name"] not in names for item in json.loads(new)["resources"])
+    return not split(new).keys() <= (split(old).keys() if old else set())
 
 
 class Files:

@@ -7,13 +7,13 @@ from typing import Any
 
 import structlog
 
-from landbridge.agent.desired import World, gateway, is_exported
+from landbridge.agent.desired import World, gateway
 from landbridge.agent.duties import Duties
 from landbridge.agent.files import Files
 from landbridge.agent.leader import Election
 from landbridge.agent.linkbook import POLL_SECONDS, LinkBook
 from landbridge.agent.options import Options
-from landbridge.agent.watching import Signal, Watch, Watches
+from landbridge.agent.watching import Pace, Signal, Watch, Watches
 from landbridge.clients.kubernetes import ENDPOINTSLICE, SERVICE, Kubernetes
 from landbridge.envoy.render import files
 from landbridge.envoy.state import Waypoint
@@ -33,6 +33,7 @@ class GatewayAgent:
         self._writer = writer
         self._signal = Signal()
         self._duty_signal = Signal()
+        self._pace = Pace(k8s.clock, self._signal)
         self._services = Watch(k8s, SERVICE, signal=self._signal)
         self._slices = Watch(k8s, ENDPOINTSLICE, signal=self._signal)
         self._watches = Watches((self._services, self._slices))
@@ -53,7 +54,10 @@ class GatewayAgent:
                 if not self._watches.synced or not self._book.known:
                     continue
                 if woken or not self._writer.acknowledged.active:
-                    await self._obey()
+                    await self._pace.rest()
+                    self._duty_signal.pass_on(self._signal.take())
+                    with self._pace.work():
+                        await self._obey()
                 else:
                     await self._writer.check()
 
@@ -64,8 +68,7 @@ class GatewayAgent:
     async def _obey(self) -> None:
         try:
             services = self._services.items
-            spaces = {item["metadata"]["namespace"] for item in services if is_exported(item)}
-            worlds = {space: World.of(space, services, self._slices.items) for space in spaces}
+            worlds = World.each(services, self._slices.items)
             links = list(self._book.links.values())
             state = gateway(self._options.cluster, services, worlds, links, self._options.bind)
             wanted = files(state, self._options.places)

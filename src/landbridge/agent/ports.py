@@ -41,6 +41,14 @@ class Allocation:
 Allocations = Mapping[str, Allocation]
 
 
+def by_service(have: Allocations) -> dict[str, dict[str, Allocation]]:
+    """The allocations of each Service."""
+    found: dict[str, dict[str, Allocation]] = {}
+    for key, item in have.items():
+        found.setdefault(item.service, {})[key] = item
+    return found
+
+
 def read(record: Manifest | None) -> dict[str, Allocation]:
     """The allocations of a ConfigMap; an entry that cannot be read is left out, and so allocated anew."""
     found: dict[str, Allocation] = {}

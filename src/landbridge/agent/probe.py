@@ -20,6 +20,7 @@ from landbridge.envoy.state import Endpoint
 
 EVERY = 2.0
 TIMEOUT = 2.0  # a remote that swallows packets is not ready within EVERY + TIMEOUT + AGAIN + TIMEOUT = 6.5 s
+PER_SECOND = 100  # questions: above 200 Services each is asked less often, 409 all four seconds
 AGAIN = 0.5
 FAILURES = 2
 AT_ONCE = 32  # probes in flight: 5,000 Services must not open 5,000 connections at a time

@@ -9,7 +9,7 @@ from typing import Any
 from landbridge.agent import endpoints, names
 from landbridge.agent.latency import RoundTrips
 from landbridge.agent.links import Link, gateway_endpoint
-from landbridge.agent.probe import AGAIN, EVERY, Health, Prober
+from landbridge.agent.probe import AGAIN, EVERY, PER_SECOND, Health, Prober
 from landbridge.agent.watching import Signal, Watch, Watches
 from landbridge.clients.kubeconfig import Context
 from landbridge.clients.kubernetes import SERVICE, Kubernetes
@@ -39,7 +39,8 @@ class Remote:
                 while True:
                     began = self._k8s.clock.monotonic()
                     await self._probe()
-                    await self._k8s.clock.sleep(max(0.1, EVERY - (self._k8s.clock.monotonic() - began)))
+                    every = max(EVERY, len(self._health) / PER_SECOND)
+                    await self._k8s.clock.sleep(max(0.1, every - (self._k8s.clock.monotonic() - began)))
         finally:
             await self._k8s.close()
 
@@ -47,6 +48,11 @@ class Remote:
     def synced(self) -> bool:
         """Whether its exports have been listed; before that nothing here may be deleted."""
         return self._exported.synced
+
+    @property
+    def revision(self) -> int:
+        """Rises whenever its exports change, and when they were listed."""
+        return self._exported.revision * 2 + self._exported.synced
 
     @property
     def problem(self) -> str:

@@ -36,6 +36,7 @@ class Space:
         self._signal = signal
         self._asked = asyncio.Event()
         self._held: dict[int, int | None] = {}
+        self._settled: dict[str, tuple[object, ...]] = {}
         self.notes: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -65,6 +66,7 @@ class Space:
         if not self.watches.synced:
             return True
         self.notes = {}
+        self._settled = {name: kept for name, kept in self._settled.items() if name in world.services}
         pods = [slices.pod(item) for item in self._pods.items]
         if not self._inherited:
             own = [item for found in world.slices.values() for item in found if names.ours(item)]
@@ -73,13 +75,48 @@ class Space:
         allocations = await self._allocate(world)
         if allocations is None:
             return True
-        await self._annotate(world, allocations)
-        waits = [await self._apex(world, item, pods, allocations) for item in _leaves(world)]
-        waits += [await self._mirror(world, item, pods, allocations, mirror_ready) for item in _mirrors(world)]
+        of = ports.by_service(allocations)
+        await self._annotate(world, of)
+        waits = [await self._unless_settled(world, item, pods, of, None) for item in _leaves(world)]
+        waits += [await self._unless_settled(world, item, pods, of, mirror_ready) for item in _mirrors(world)]
         await self._orphans(world)
         if waiting := any(waits) or any(item.draining for item in allocations.values()):
             self._asked.set()
         return waiting
+
+    async def _unless_settled(
+        self,
+        world: World,
+        item: Manifest,
+        pods: list[slices.Pod],
+        of: Mapping[str, ports.Allocations],
+        mirror_ready: Ready | None,
+    ) -> bool:
+        """Look at a leaf's apex or at a mirror, but not again while everything that it depends on is what it was.
+
+        The watches replace objects and never change them, so the same object is the same content.
+        """
+        name = item["metadata"]["name"]
+        base = names.label(item, names.LEAF_OF) or name
+        listen = of.get(base, {})
+        near = [found for key in (base, names.leaf_name(base)) for found in world.slices.get(key, ())]
+        known: tuple[object, ...] = (
+            *(id(found) for found in (item, world.services.get(base), *near)),
+            *((pod, self._confirmed.has(pod, [port.listen for port in listen.values()])) for pod in pods),
+            *listen.values(),
+            mirror_ready(item) if mirror_ready else None,
+        )
+        kept = self._settled.get(name)
+        if kept is not None and kept[0] == known:
+            return False
+        if mirror_ready:
+            waits = await self._mirror(world, item, pods, listen, mirror_ready)
+        else:
+            waits = await self._apex(world, item, pods, listen)
+        self._settled.pop(name, None)
+        if not waits and base not in self.notes:  # kept with the objects, or another could get an id of theirs
+            self._settled[name] = (known, item, world.services.get(base), near)
+        return waits
 
     async def _allocate(self, world: World) -> dict[str, ports.Allocation] | None:
         """The record as it has to be; None when it was written just now and the watch has to show it first."""
@@ -133,10 +170,10 @@ class Space:
             held[port] = sum(known) if len(known) == len(counts) else None
         return held
 
-    async def _annotate(self, world: World, allocations: ports.Allocations) -> None:
+    async def _annotate(self, world: World, of: Mapping[str, ports.Allocations]) -> None:
         for service in [*_leaves(world), *_mirrors(world)]:
             base = names.label(service, names.LEAF_OF) or service["metadata"]["name"]
-            text = ports.annotation(base, allocations)
+            text = ports.annotation(base, of.get(base, {}))
             if names.annotation(service, names.PORTS) != text:
                 await self._annotation(service, names.PORTS, text)
 

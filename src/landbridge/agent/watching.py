@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Self
 
 from landbridge.clients.informer import Informer
 from landbridge.clients.kubernetes import Kind, Kubernetes
+from landbridge.clock import Clock
 from landbridge.errors import LandbridgeError
 from landbridge.model.service import Manifest
 
@@ -22,6 +23,7 @@ class Signal:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._urgent = asyncio.Event()
         self.namespaces: set[str] = set()
 
     def wake(self, _: str = "", item: Manifest | None = None) -> None:
@@ -29,6 +31,20 @@ class Signal:
         if item is not None:
             self.namespaces.add(item["metadata"].get("namespace") or "")
         self._event.set()
+
+    def hurry(self, kind: str = "", item: Manifest | None = None) -> None:
+        """Something changed that must not wait until other changes are through, such as a weight."""
+        self.wake(kind, item)
+        self._urgent.set()
+
+    async def rest(self, seconds: float) -> None:
+        """Let changes come together for so long, or until one is urgent; all of them count as looked at then."""
+        if seconds > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._urgent.wait()
+        self._urgent.clear()
+        self._event.clear()
 
     def pass_on(self, namespaces: set[str]) -> None:
         """Something changed in these namespaces, as another signal has told."""
@@ -53,6 +69,41 @@ class Signal:
         return True
 
 
+class Pace:
+    """Keeps work that every change asks for from taking a whole core while changes come by the hundred.
+
+    What has just taken a while rests `times` as long, `MOST` seconds at most; an urgent change waits as long as the
+    work took. Where changes are rare nothing waits.
+    """
+
+    MOST = 1.0
+
+    def __init__(self, clock: Clock, signal: Signal, times: float = 8.0) -> None:
+        self._clock = clock
+        self._signal = signal
+        self._times = times
+        self._ended = self._took = float("-inf")
+
+    async def rest(self) -> None:
+        """Until the work may be done again."""
+        took = max(0.0, self._took)
+        since = self._clock.monotonic() - self._ended
+        if (left := min(self.MOST, took) - since) > 0:
+            await self._clock.sleep(left)
+            since += left
+        await self._signal.rest(min(self.MOST, self._times * took) - since)
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """The work."""
+        began = self._clock.monotonic()
+        try:
+            yield
+        finally:
+            self._ended = self._clock.monotonic()
+            self._took = self._ended - began
+
+
 class Watch:
     """One kind that is followed. An `optional` kind that the cluster does not serve counts as empty and in sync."""
 
@@ -67,15 +118,23 @@ class Watch:
         fields: str = "",
         seconds: float = WATCH_SECONDS,
         optional: bool = False,
+        urgent: bool = False,
     ) -> None:
+        self.revision = 0
+        """Rises with every change."""
+        self._tell = signal.hurry if urgent else signal.wake
         self._informer = Informer(
-            k8s, kind, namespace, labels=labels, fields=fields, seconds=seconds, on_change=signal.wake
+            k8s, kind, namespace, labels=labels, fields=fields, seconds=seconds, on_change=self._changed
         )
         self._signal = signal
         self._optional = optional
         self._absent = asyncio.Event()
         self._began = k8s.clock.monotonic()
         self.kind = kind
+
+    def _changed(self, kind: str, item: Manifest) -> None:
+        self.revision += 1
+        self._tell(kind, item)
 
     async def run(self) -> None:
         """Follow for ever."""

@@ -289,13 +289,18 @@ async def _originals_back(k8s: Kubernetes, service: ServiceId) -> bool:
 
 
 async def _release(k8s: Kubernetes, service: ServiceId, clock: Clock) -> None:
-    """Our slices leave: the agent takes them away, or we do where it does not."""
+    """Our slices leave: the agent takes them away, or we do where it does not.
+
+    It keeps them while nobody else answers; where there are no pods at all (a source that was scaled down) nobody ever
+    will, and nothing is waited for.
+    """
+    answered = addresses(await _slices(k8s, service.namespace, leaf_name(service.name)))
 
     async def gone() -> bool:
         return not of_agents(await _slices(k8s, service.namespace, service.name))
 
     try:
-        await wait_for(gone, what="the agent to release", within=10, clock=clock, every=0.2)
+        await wait_for(gone, what="the agent to release", within=10 if answered else 0, clock=clock, every=0.2)
     except DeadlineError:
         for item in of_agents(await _slices(k8s, service.namespace, service.name)):
             await k8s.delete(ENDPOINTSLICE, item["metadata"]["name"], service.namespace)
