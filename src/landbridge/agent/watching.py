@@ -72,26 +72,25 @@ class Signal:
 class Pace:
     """Keeps work that every change asks for from taking a whole core while changes come by the hundred.
 
-    What has just taken a while rests `times` as long, `MOST` seconds at most; an urgent change waits as long as the
+    What has just taken a while rests `times` as long, `most` seconds at most; an urgent change waits as long as the
     work took. Where changes are rare nothing waits.
     """
 
-    MOST = 1.0
-
-    def __init__(self, clock: Clock, signal: Signal, times: float = 8.0) -> None:
+    def __init__(self, clock: Clock, signal: Signal, *, times: float = 8.0, most: float = 1.0) -> None:
         self._clock = clock
         self._signal = signal
         self._times = times
+        self._most = most
         self._ended = self._took = float("-inf")
 
     async def rest(self) -> None:
         """Until the work may be done again."""
         took = max(0.0, self._took)
         since = self._clock.monotonic() - self._ended
-        if (left := min(self.MOST, took) - since) > 0:
+        if (left := min(self._most, took) - since) > 0:
             await self._clock.sleep(left)
             since += left
-        await self._signal.rest(min(self.MOST, self._times * took) - since)
+        await self._signal.rest(min(self._most, self._times * took) - since)
 
     @contextmanager
     def work(self) -> Iterator[None]:

@@ -21,6 +21,7 @@ from landbridge.model.plan import Act
 from landbridge.report.page import render
 from landbridge.report.story import tell
 from landbridge.run import status as projection
+from landbridge.run.burnup import spark
 from landbridge.run.status import Row, Status
 
 HERE = Where()
@@ -69,14 +70,17 @@ def _read(where: Where) -> Status:
 def _plain(found: Status) -> dict[str, Any]:
     rows = [{**asdict(row), "service": str(row.service), "phase": row.phase.value} for row in found.rows]
     head = {"at": rfc3339(found.at), "run": found.run, "running": found.running, "wave": found.wave}
-    return {**head, "guards": list(found.guards), "services": rows}
+    burned = [{"at": rfc3339(at), "home": home} for at, home in found.burn_up]
+    return {**head, "guards": list(found.guards), "moving": found.moving, "burn_up": burned, "services": rows}
 
 
 def _table(found: Status) -> Table:
     head = ("service", "phase", "weight", "done", "left", "way back", "failed old", "failed new", "why or next")
     table = columns(head, [_cells(row) for row in found.rows])
     doing = f"{found.run} is going on, wave {found.wave}" if found.running else "no run is going on"
-    table.caption = "\n".join((f"{rfc3339(found.at)[11:19]} UTC; {doing}", *map(escape, found.guards)))
+    home = found.burn_up[-1][1] if found.burn_up else 0
+    line = f"home on the target: {home} of {found.moving} {spark(found.burn_up, found.moving, found.at)}".rstrip()
+    table.caption = "\n".join((f"{rfc3339(found.at)[11:19]} UTC; {doing}", line, *map(escape, found.guards)))
     return table
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from landbridge.model.journal import Entry, Outcome
-from landbridge.model.plan import ActKind
+from landbridge.model.plan import ActKind, Plan
 from landbridge.model.service import ServiceId
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 def burn_up(entries: Iterable[Entry]) -> list[tuple[float, int]]:
@@ -30,3 +32,22 @@ def burn_up(entries: Iterable[Entry]) -> list[tuple[float, int]]:
         if len(home) != before:
             points.append((entry.at, len(home)))
     return points
+
+
+def moving(plan: Plan) -> int:
+    """How many services a plan brings home on the target."""
+    entries = (entry for wave in plan.waves for entry in wave.services)
+    return len({entry.service for entry in entries if any(act.kind is ActKind.FINISH for act in entry.acts)})
+
+
+def spark(points: Sequence[tuple[float, int]], top: int, until: float, width: int = 40) -> str:
+    """The same as one line of blocks, from the first point to `until`; empty while nobody is home."""
+    if len(points) < 2 or top <= 0:
+        return ""
+    begin, place, line = points[0][0], 0, ""
+    for column in range(1, width + 1):
+        at = begin + (until - begin) * column / width
+        while place + 1 < len(points) and points[place + 1][0] <= at:
+            place += 1
+        line += BLOCKS[min(len(BLOCKS) - 1, points[place][1] * (len(BLOCKS) - 1) // top)]
+    return line
