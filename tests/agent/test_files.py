@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +59,6 @@ class Envoy:
             LISTENERS_FILE: "listener_manager.lds.version_text",
         }
         return {"stats": [{"name": texts[name], "value": version} for name, version in seen.items()]}
-
-    async def stats(self, _: str) -> dict[str, Any]:
-        return {}
 
 
 def writer(folder: Path) -> tuple[Files, Envoy]:

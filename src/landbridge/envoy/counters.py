@@ -30,7 +30,8 @@ SWITCHED_PROTOCOLS = 101
 """The end of a WebSocket is often a cut connection and nobody's fault."""
 _COUNTERS = r"^landbridge[.]|[|][^.]*[.]upstream_rq_active$"
 _HEALTH = r"[|][^.]*[.]membership_(healthy|total)$"
-_VERSIONS = r"version_text$|[.]update_rejected$|[.]update_failure$"
+_WARMING = ("cluster_manager.warming_clusters", "listener_manager.total_listeners_warming")
+_VERSIONS = rf"version_text$|[.]update_rejected$|[.]update_failure$|^{'$|^'.join(_WARMING)}$"
 _OVERFLOWS = r"_overflow$"
 _FILES = {
     "cluster_manager.cds": CLUSTERS_FILE,
@@ -115,6 +116,12 @@ def acknowledged(stats: Stats) -> dict[str, str]:
     seen = dict(_texts(stats))
     versions = {file: seen.get(f"{name}.version_text") for name, file in _FILES.items()}
     return {file: version for file, version in versions.items() if version is not None}
+
+
+def warming(stats: Stats) -> dict[str, int]:
+    """How many clusters and listeners are not ready yet, by the file they come from; answer to VERSIONS_PATH."""
+    seen = dict(_values(stats))
+    return {file: seen.get(name, 0) for name, file in zip(_WARMING, (CLUSTERS_FILE, LISTENERS_FILE), strict=True)}
 
 
 def refused(stats: Stats) -> dict[str, int]:
