@@ -17,6 +17,7 @@ from landbridge.agent.mirrors import Apply, Delete, Skip
 from landbridge.agent.options import Options
 from landbridge.agent.probe import Prober
 from landbridge.agent.remote import Remote
+from landbridge.agent.several import several
 from landbridge.agent.space import Space
 from landbridge.agent.split import declared
 from landbridge.agent.watching import Pace, Signal, Watch
@@ -84,8 +85,9 @@ class Duties:
                     space = Space(self._k8s, namespace, self._confirmed, self._signal)
                     self._spaces[namespace] = (space, group.create_task(space.run(), name=f"namespace {namespace}"))
                     changed.add(namespace)
-            for namespace in sorted((changed | self._awaited) & self._spaces.keys()):
-                waits = await self._spaces[namespace][0].reconcile(self._world(namespace), self._mirror_ready)
+            looked = sorted((changed | self._awaited) & self._spaces.keys())
+            asked = [self._spaces[space][0].reconcile(self._world(space), self._mirror_ready) for space in looked]
+            for namespace, waits in zip(looked, await several(asked), strict=True):
                 (self._awaited.add if waits else self._awaited.discard)(namespace)
             self._problem = ""
         except LandbridgeError as error:  # cut off, or refused: everything is looked at again
@@ -141,8 +143,8 @@ class Duties:
             if remote.synced:
                 spaces = {item["metadata"]["namespace"] for item in remote.exported} - self._denied.keys()
                 local = self._services.by_key
-                for change in mirrors.plan(remote.link, remote.exported, local, namespaces=spaces, in_use=()):
-                    await self._change(change)
+                changes = mirrors.plan(remote.link, remote.exported, local, namespaces=spaces, in_use=())
+                await several(map(self._change, changes))
         gone = {names.label(item, names.CLUSTER_NAME) for item in self._services.items if _is_mirror(item)}
         for cluster in gone - self._book.links.keys():
             for item in [item for item in self._services.items if mirrors.is_own(item, cluster)]:

@@ -12,6 +12,7 @@ from landbridge.agent import names, ports, restore, slices
 from landbridge.agent.confirm import Confirmations
 from landbridge.agent.desired import World
 from landbridge.agent.restoring import carry_out, is_labelled
+from landbridge.agent.several import several
 from landbridge.agent.watching import Signal, Watch, Watches
 from landbridge.clients.answers import ConflictError, NotFoundError
 from landbridge.clients.kubernetes import CONFIGMAP, POD, SERVICE, Kubernetes
@@ -77,8 +78,8 @@ class Space:
             return True
         of = ports.by_service(allocations)
         await self._annotate(world, of)
-        waits = [await self._unless_settled(world, item, pods, of, None) for item in _leaves(world)]
-        waits += [await self._unless_settled(world, item, pods, of, mirror_ready) for item in _mirrors(world)]
+        looks = [(item, None) for item in _leaves(world)] + [(item, mirror_ready) for item in _mirrors(world)]
+        waits = await several(self._unless_settled(world, item, pods, of, ready) for item, ready in looks)
         await self._orphans(world)
         if waiting := any(waits) or any(item.draining for item in allocations.values()):
             self._asked.set()
@@ -171,11 +172,13 @@ class Space:
         return held
 
     async def _annotate(self, world: World, of: Mapping[str, ports.Allocations]) -> None:
+        wanted = []
         for service in [*_leaves(world), *_mirrors(world)]:
             base = names.label(service, names.LEAF_OF) or service["metadata"]["name"]
             text = ports.annotation(base, of.get(base, {}))
             if names.annotation(service, names.PORTS) != text:
-                await self._annotation(service, names.PORTS, text)
+                wanted.append(self._annotation(service, names.PORTS, text))
+        await several(wanted)
 
     async def _annotation(self, service: Manifest, key: str, value: str | None) -> None:
         meta = service["metadata"]
