@@ -17,7 +17,7 @@ from landbridge.cli.output import Where, columns, emit, span, talk
 from landbridge.cli.running import chosen, open_journal
 from landbridge.clock import SystemClock, rfc3339
 from landbridge.model.journal import Entry
-from landbridge.model.plan import Act
+from landbridge.model.plan import Act, Plan
 from landbridge.report.page import render
 from landbridge.report.story import tell
 from landbridge.run import status as projection
@@ -47,7 +47,7 @@ def status(*, watch: Annotated[bool, Parameter(name=["--watch", "-w"])] = False,
         Stay and show it anew each second.
     """
     if not watch:
-        found = _read(where)
+        found = _read(where, folder.plan(where))
         emit(_plain(found), where.output, table=_table(found))
         return
     folder.go(_watch(where))
@@ -55,14 +55,14 @@ def status(*, watch: Annotated[bool, Parameter(name=["--watch", "-w"])] = False,
 
 async def _watch(where: Where) -> None:
     clock = SystemClock()
-    with Live(_table(_read(where)), console=talk, auto_refresh=False) as live:
+    plan = folder.plan_reader(where.file(folder.PLAN))  # of 409 services it takes seconds to read
+    with Live(_table(_read(where, plan())), console=talk, auto_refresh=False) as live:
         while True:
             await clock.sleep(EVERY)
-            live.update(_table(_read(where)), refresh=True)
+            live.update(_table(_read(where, plan())), refresh=True)
 
 
-def _read(where: Where) -> Status:
-    plan = folder.plan(where)
+def _read(where: Where, plan: Plan) -> Status:
     with open_journal(where) as journal:
         return projection.read_status(journal, plan, SystemClock().now())
 
