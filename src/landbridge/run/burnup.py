@@ -46,7 +46,7 @@ def spark(points: Sequence[tuple[float, int]], top: int, until: float, width: in
         return ""
     begin, place, line = points[0][0], 0, ""
     for column in range(1, width + 1):
-        at = begin + (until - begin) * column / width
+        at = begin + (until - begin) * column / width if column < width else until
         while place + 1 < len(points) and points[place + 1][0] <= at:
             place += 1
         line += BLOCKS[min(len(BLOCKS) - 1, points[place][1] * (len(BLOCKS) - 1) // top)]
