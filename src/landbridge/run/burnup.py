@@ -24,7 +24,7 @@ def burn_up(entries: Iterable[Entry]) -> list[tuple[float, int]]:
             points.append((entry.at, 0))
         before = len(home)
         if entry.outcome is Outcome.STARTED:
-            finishing[entry.act] = entry.detail["act"]["kind"] == ActKind.FINISH.value
+            finishing[entry.act] = (entry.detail.get("act") or {}).get("kind") == ActKind.FINISH.value
         elif finishing.get(entry.act) and entry.outcome is Outcome.DONE:
             home.add(entry.service)
         elif finishing.get(entry.act) and entry.outcome is Outcome.UNDONE:
