@@ -166,9 +166,10 @@ class Scale(Executor):
 
         Services in front of the same pods are asked for side by side, but for the first: it has the counting begun.
         """
-        first, *others = [ServiceId.parse(name) for name in self._services(job)] or [None]
-        if first is None:
+        services = [ServiceId.parse(name) for name in self._services(job)]
+        if not services:
             return ""
+        first, *others = services
         if why := await self._uses(job, first):
             return why
         slots = asyncio.Semaphore(AT_ONCE)
@@ -177,7 +178,7 @@ class Scale(Executor):
             async with slots:
                 return await self._uses(job, service)
 
-        return next(filter(None, await asyncio.gather(*map(ask, filter(None, others)))), "")
+        return next(filter(None, await asyncio.gather(*map(ask, others))), "")
 
     async def _uses(self, job: Job, service: ServiceId) -> str:
         switches = await self.tools.switchboard.of(service)
