@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TIMES := .cache/times
 
-.PHONY: setup demo demo-tradeshift test lint pure programs api pods bench bench-judge soak docs lock clean
+.PHONY: setup demo demo-tradeshift test lint pure programs api pods bench bench-judge bench-flagger soak docs lock clean
 .DEFAULT_GOAL := test
 
 # Runs $(2) and notes how long it took under the name $(1).
@@ -54,6 +54,9 @@ bench: setup
 
 bench-judge: setup  # 15 minutes on two cores; writes docs/judge-benchmark.md and .svg
 	$(BIN)/python -m benchmarks.judge
+
+bench-flagger: setup  # 15 minutes, needs root; writes docs/flagger-benchmark.md
+	$(BIN)/python -m benchmarks.flagger
 
 soak: setup
 	$(BIN)/pytest -m soak

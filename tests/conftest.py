@@ -11,11 +11,14 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine, Iterator
+from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 import pytest
 from hypothesis import settings
 
+from landbridge.clients.kubernetes import Kubernetes
+from landbridge.connect.disconnect import disconnect
 from landbridge.lab import ApiServer, Lab, get_lab, start_apiserver, start_lab, stop_apiserver, stop_lab
 
 # how long an example takes says more about the machine's other work than about the code
@@ -31,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         asked = set(getattr(item, "fixturenames", ()))
         if asked & {"api", "api_pair"}:
             item.add_marker(pytest.mark.api)
-        if "lab" in asked:
+        if asked & {"lab", "joinable"}:
             item.add_marker(pytest.mark.lab)
 
 
@@ -61,6 +64,20 @@ def lab() -> Iterator[Lab]:
     started = _run(start_lab(owner=os.getpid(), databases=True, say=_say))
     yield started
     _run(stop_lab(started.state.index))
+
+
+@pytest.fixture(scope="session")
+def joinable(lab: Lab) -> Iterator[Lab]:
+    """The lab's clusters for tests that join them for a namespace of their own; the gateways are taken away once."""
+    yield lab
+    _run(_part(lab))
+
+
+async def _part(lab: Lab) -> None:
+    async with AsyncExitStack() as stack:
+        opened = [Kubernetes.connect(place.kubeconfig, name=place.name) for place in lab.clusters]
+        source, target = [await stack.enter_async_context(k8s) for k8s in opened]
+        await disconnect(source, target)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

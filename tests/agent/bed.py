@@ -6,15 +6,19 @@ EndpointSlices refuse loopback addresses, so a range that nobody routes is made 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import base64
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -38,6 +42,17 @@ CLUSTER = "legacy"
 ENVOY_UID = 62000
 _worker = int("".join(filter(str.isdecimal, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or 0)
 _number = itertools.count(os.getpid() % 1000 * 10)
+
+
+@cache
+def envoy_for_all() -> str:
+    """Envoy where another user may run it: a checkout in a private home, as root's, is closed to everybody else."""
+    if all(folder.stat().st_mode & 0o001 for folder in ENVOY.parents):
+        return str(ENVOY)
+    folder = tempfile.mkdtemp(prefix="landbridge-envoy-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    Path(folder).chmod(0o755)
+    return shutil.copy(ENVOY, folder)
 
 
 @contextmanager
@@ -90,10 +105,13 @@ class Seat:
     cluster: str
     name: str
     links: tuple[str, ...] = ()
+    policies: str = ""
     envoy: asyncio.subprocess.Process | None = None
     agent: asyncio.subprocess.Process | None = None
     uid: str = ""
     supervised: bool = False
+    exports: str = ""
+    hosts: Path | None = None
 
     @property
     def envoy_dir(self) -> Path:
@@ -115,7 +133,9 @@ class Seat:
             "--serve": f"{self.address}:{names.AGENT_PORT}",
             "--kubeconfig": str(self.kubeconfig),
         }
+        pairs |= {"--policies": self.policies} if self.policies else {}
         found = [word for pair in pairs.items() for word in pair]
+        found += ["--exports", self.exports] if self.exports else []
         return found + [word for link in self.links for word in ("--link", link)]
 
     def seed(self) -> None:
@@ -133,7 +153,7 @@ class Seat:
 
     async def start_envoy(self) -> None:
         with (self.folder / "envoy.log").open("ab") as log:
-            command = [str(ENVOY), "-c", str(self.envoy_dir / "bootstrap.json"), "--disable-hot-restart"]
+            command = [envoy_for_all(), "-c", str(self.envoy_dir / "bootstrap.json"), "--disable-hot-restart"]
             command += ["--log-level", "warning", "--concurrency", "1", "--drain-time-s", "2"]
             uid = ENVOY_UID + int(self.address.rpartition(".")[2])  # inotify instances are counted per uid
             self.envoy = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log, user=uid, group=0)
@@ -141,6 +161,7 @@ class Seat:
     async def start_agent(self) -> None:
         with (self.folder / "agent.log").open("ab") as log:
             self.agent = await asyncio.create_subprocess_exec(
+                *self._own_names(),
                 sys.executable,
                 "-m",
                 "landbridge.agent",
@@ -149,6 +170,12 @@ class Seat:
                 stderr=log,
                 env=self._environment(),
             )
+
+    def _own_names(self) -> list[str]:
+        """What lets the agent resolve names by a hosts file of its own, in a mount namespace of its own."""
+        if self.hosts is None:
+            return []
+        return ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(self.hosts)]
 
     def _environment(self) -> dict[str, str]:
         alone = {} if self.supervised else {"LANDBRIDGE_AGENT_CHILD": "1"}
@@ -231,6 +258,13 @@ class Bed:
 
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
+        await self._clear()
+
+    async def _clear(self) -> None:
+        """Others use this API server too: what is adopted or exported here is nothing to them."""
+        for kind in (SERVICE, ENDPOINTSLICE, TRAFFICSPLIT):
+            for item in await self.k8s.list(kind, self.namespace):
+                await self.k8s.delete(kind, item["metadata"]["name"], self.namespace)
 
     async def seat(self, role: str, number: int, *, namespace: str = "", links: tuple[str, ...] = ()) -> Seat:
         """A pod: seeded, with Envoy and agent running, and a Pod object."""

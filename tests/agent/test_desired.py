@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from landbridge.agent.desired import World, gateway, waypoint
 from landbridge.agent.links import Link, gateway_endpoint
 from landbridge.agent.split import Obeyed, Reason
 from landbridge.envoy.render import files
-from landbridge.envoy.state import Backend, Endpoint, Listener
+from landbridge.envoy.state import Backend, Endpoint, HeaderRoute, Listener, Shadow
 from landbridge.model.service import Manifest, Protocol
 from tests.agent.objects import endpoint_slice, leaf, mirror, service, trafficsplit
 
@@ -59,6 +60,13 @@ def test_home_is_there_as_a_fallback_also_when_its_weight_is_zero() -> None:
     assert (found.weight, found.fallback) == (0, True)
 
 
+def test_a_side_that_a_split_no_longer_names_stays_for_what_is_on_its_way_there() -> None:
+    """An HTTPRoute drops a backend of weight 0; with its clusters gone, two of six ways home lost a request (503)."""
+    listeners, _ = decide(trafficsplit("web", {"web-leaf": 100}, home="web-leaf"))
+    found = sides(listeners["web"])
+    assert (found["web-leaf"].weight, found["web-eks"].weight, found["web-eks"].fallback) == (100, 0, False)
+
+
 def test_calling_a_mirror_by_name_goes_through_the_gateway() -> None:
     listeners, _ = decide()
     (backend,) = listeners["web-eks"].backends
@@ -103,6 +111,41 @@ def test_a_service_that_is_adopted_before_its_pods_exist_is_served_by_the_other_
 
 TERMS = {"run_lease": "landbridge-run", "on_expiry": "home", "home": "web-leaf"}
 HALF = {"web-leaf": 50, "web-eks": 50}
+
+
+EXTRAS = {"header_route": "source=web-leaf target=web-eks", "shadow": "web-eks=10"}
+TRUSTED = endpoint_slice(names.TRUSTED, "10.1.0.9", "10.1.0.8")
+ALL_HOME = {"web-leaf": 100, "web-eks": 0}
+
+
+def test_a_header_is_taken_from_the_pods_of_one_service_and_from_nobody_else() -> None:
+    split = trafficsplit("web", ALL_HOME, **TERMS, **EXTRAS)
+    forged = endpoint_slice(names.TRUSTED, "10.6.6.6", ours=True)  # an agent writes none of these
+    listeners, _ = decide(split, slices=(NEAR, FAR, TRUSTED, forged))
+    chosen = HeaderRoute(source="web-leaf", target="web-eks", trusted=("10.1.0.8", "10.1.0.9"))
+    assert listeners["web"].header == chosen
+    assert listeners["web"].shadow == Shadow(service="web-eks", percent=10)
+    assert (listeners["web-eks"].header, listeners["web-eks"].shadow) == (None, None)
+    listeners, _ = decide(split)
+    assert listeners["web"].header == replace(chosen, trusted=())
+
+
+def test_an_expired_lease_turns_header_and_shadow_off_also_where_the_weight_stays() -> None:
+    for terms in (TERMS, TERMS | {"on_expiry": "stay"}, TERMS | {"home_replicas": "9"}):
+        split = trafficsplit("web", ALL_HOME, **terms, **EXTRAS)
+        assert decide(split)[0]["web"].shadow is not None
+        listeners, _ = decide(split, expired=990)
+        assert (listeners["web"].header, listeners["web"].shadow) == (None, None)
+
+
+def test_ports_that_are_not_http_are_not_copied() -> None:
+    split = trafficsplit("web", ALL_HOME, **TERMS, **EXTRAS)
+    for name, header, shadow in (("http", True, True), ("grpc", True, False), ("db", False, False)):
+        ports_ = [{"name": name, "port": 80, "protocol": "TCP", "targetPort": 8080}]
+        services = (service("web", ports=ports_), leaf("web", ports=ports_), mirror("web", ports=ports_))
+        listeners, _ = decide(split, services=services, slices=(endpoint_slice("web-leaf", "10.1.0.1", name=name), FAR))
+        made = listeners["web"]
+        assert (made.header is not None, made.shadow is not None) == (header, shadow), name
 
 
 def test_an_expired_lease_takes_a_split_home() -> None:

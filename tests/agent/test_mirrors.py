@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landbridge.agent import names
+from landbridge.agent.likeness import COPIED, is_own, wanted_mirror
 from landbridge.agent.links import Link
-from landbridge.agent.mirrors import Apply, Delete, Skip, is_own, plan, wanted_mirror
+from landbridge.agent.mirrors import Create, Delete, Here, Skip, Update, plan
 from landbridge.model.service import Manifest
 from tests.agent.objects import mirror, service
 
@@ -17,7 +18,7 @@ EXPORTED = {names.EXPORTED: "true"}
 
 def changes(remote: list[Manifest], local: list[Manifest], in_use: set[tuple[str, str]] | None = None) -> list[object]:
     by_key = {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in local}
-    return list(plan(LINK, remote, by_key, namespaces={"shop"}, in_use=in_use or set()))
+    return list(plan(LINK, remote, Here(services=by_key, namespaces={"shop"}, in_use=in_use or set())))
 
 
 def settled(item: Manifest) -> Manifest:
@@ -54,6 +55,7 @@ def test_what_other_controllers_act_upon_is_not_copied() -> None:
     item = wanted_mirror(service("orders", labels=labels, annotations=notes), LINK)
     assert item["metadata"]["annotations"]["team.example/contact"] == "us"
     ours = {names.REMOTE_NAME, names.REMOTE_IDENTITY, names.GATEWAYS, "mirror.linkerd.io/remote-resource-version"}
+    ours |= {COPIED}
     assert set(item["metadata"]["annotations"]) == ours | {"team.example/contact"}
     assert item["metadata"]["labels"][names.MANAGED_BY] == "landbridge"
 
@@ -74,7 +76,7 @@ def test_a_mirror_speaks_what_people_have_stated_of_its_service() -> None:
 def test_nothing_is_written_when_nothing_changed() -> None:
     remote = service("orders", labels=EXPORTED)
     (first,) = changes([remote], [])
-    assert isinstance(first, Apply)
+    assert isinstance(first, Create)
     assert changes([remote], [settled(first.manifest)]) == []
 
 
@@ -103,21 +105,26 @@ def test_what_is_no_longer_exported_goes_unless_traffic_goes_there() -> None:
 
 
 def test_what_cannot_be_mirrored_is_skipped_with_a_reason() -> None:
-    long = service("a" * 60, labels=EXPORTED)
-    headless = service("db", labels=EXPORTED, clusterIP="None")
+    alias = service("alias", labels=EXPORTED, type="ExternalName", externalName="a.example")
+    portless = service("none", labels=EXPORTED, ports=[])
     elsewhere = service("web", "unknown", labels=EXPORTED)
-    reasons = [found.reason for found in changes([long, headless, elsewhere], []) if isinstance(found, Skip)]
-    assert len(reasons) == 3
-    assert any("63" in reason for reason in reasons)
+    found = {item.name: item.reason for item in changes([alias, portless, elsewhere], []) if isinstance(item, Skip)}
+    assert found == {
+        "alias-eks": "ExternalName Services are not mirrored",
+        "none-eks": "it has no ports",
+        "web-eks": "the namespace does not exist here, or does not move",
+    }
 
 
 def test_a_selector_that_somebody_gave_a_mirror_is_taken_away() -> None:
     remote = service("orders", labels=EXPORTED)
     (first,) = changes([remote], [])
-    assert isinstance(first, Apply)
+    assert isinstance(first, Create)
     touched = settled(first.manifest)
     touched["spec"] = touched["spec"] | {"selector": {"app": "x"}}
-    assert isinstance(changes([remote], [touched])[0], Apply)
+    (found,) = changes([remote], [touched])
+    assert isinstance(found, Update)
+    assert found.patch == {"spec": {"selector": None}}
 
 
 services = st.lists(st.sampled_from(["a", "b", "c", "d"]), unique=True)
@@ -127,13 +134,15 @@ services = st.lists(st.sampled_from(["a", "b", "c", "d"]), unique=True)
 def test_planning_twice_changes_nothing(remote: list[str], local: list[str]) -> None:
     exported = [service(name, labels=EXPORTED) for name in remote]
     have = {("shop", f"{name}-eks"): mirror(name) for name in local}
-    for change in plan(LINK, exported, have, namespaces={"shop"}, in_use=()):
+    for change in plan(LINK, exported, Here(services=have, namespaces={"shop"})):
         match change:
-            case Apply(manifest=manifest):
+            case Create(manifest=manifest):
                 have[("shop", manifest["metadata"]["name"])] = settled(manifest)
             case Delete(name=name):
                 del have[("shop", name)]
+            case Update(name=name):
+                have[("shop", name)] = settled(wanted_mirror(service(name.removesuffix("-eks"), labels=EXPORTED), LINK))
             case Skip():
                 raise AssertionError("nothing here is to be skipped")
     assert {name for _, name in have} == {f"{name}-eks" for name in remote}
-    assert plan(LINK, exported, have, namespaces={"shop"}, in_use=()) == []
+    assert plan(LINK, exported, Here(services=have, namespaces={"shop"})) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -13,69 +13,13 @@ import pytest_asyncio
 
 from landbridge.agent import names
 from landbridge.clients.kubernetes import SECRET, SERVICE, Kubernetes
-from landbridge.clock import DeadlineError, wait_for
 from landbridge.connect import identity
 from landbridge.lab import ApiServer
 from landbridge.model.service import Manifest
-from tests.agent.bed import CLOCK, Bed, Seat, ask, encoded, http_backend, tls
+from tests.agent.bed import CLOCK, Bed, ask, http_backend
+from tests.agent.pair import Pair
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-class Pair:
-    """`legacy` with a leader and a waypoint, `eks` with a gateway; `web` is exported there."""
-
-    def __init__(self, legacy: Bed, eks: Bed) -> None:
-        self.legacy, self.eks = legacy, eks
-        self.authorities = {bed.cluster: identity.make_authority(bed.cluster, now=CLOCK.now()) for bed in (legacy, eks)}
-        self.seats: list[Seat] = []
-        self.gateway: Seat
-        self.leader: Seat
-
-    async def eventually(self, check: Callable[[], Awaitable[Any]], what: str, within: float = 60) -> Any:
-        try:
-            return await wait_for(check, what=what, within=within, clock=CLOCK)
-        except DeadlineError as error:
-            told = [f"{await seat.get('/state')}\n{seat.tail()}" for seat in self.seats]
-            raise AssertionError(f"{error}: {' '.join(told)}") from None
-
-    async def readiness(self) -> bool | None:
-        """What the mirror's slice says; None while there is none."""
-        found = [item for item in await self.legacy.slices("web-eks") if names.ours(item)]
-        return (
-            all(endpoint["conditions"]["ready"] for item in found for endpoint in item["endpoints"]) if found else None
-        )
-
-    async def ready(self, *, is_ready: bool, within: float = 60) -> None:
-        async def check() -> bool:
-            return await self.readiness() is is_ready
-
-        await self.eventually(check, f"the mirror's slice says ready: {is_ready}", within)
-
-    async def secrets(self, bed: Bed, other: Bed, gateway: str) -> None:
-        mine, theirs = self.authorities[bed.cluster], self.authorities[other.cluster]
-        who = identity.spiffe(other.cluster, names.NAMESPACE, names.GATEWAY)
-        link = {"cluster": other.cluster, "gateway": [gateway], "identity": who}
-        await self.secret(bed, names.CA, {"tls.crt": mine.certificate, "tls.key": mine.key})
-        kubeconfig = other.kubeconfig.read_bytes()
-        data: dict[str, bytes | str] = {"kubeconfig": kubeconfig, "link.json": json.dumps(link)}
-        await self.secret(bed, names.LINK + other.cluster, data | {"ca.crt": theirs.trusted})
-
-    async def secret(self, bed: Bed, name: str, data: dict[str, bytes | str], namespace: str = names.NAMESPACE) -> None:
-        await bed.k8s.delete(SECRET, name, namespace)
-        meta = {"name": name, "namespace": namespace}
-        await bed.k8s.create({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": encoded(data)})
-
-    async def seat(self, bed: Bed, role: str, number: int, link: str) -> Seat:
-        seat = await bed.seat(role, number, links=(link,) if role == "gateway" else ())
-        account = names.GATEWAY if role == "gateway" else names.WAYPOINT
-        who = identity.spiffe(bed.cluster, seat.namespace, account)
-        other = next(name for name in self.authorities if name != bed.cluster)
-        tls(seat.tls_dir, self.authorities[bed.cluster], who, self.authorities[other].trusted)
-        await seat.start_envoy()
-        await seat.start_agent()
-        self.seats.append(seat)
-        return seat
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -15,6 +15,16 @@ async def test_nothing_rests_where_nothing_was_done() -> None:
     assert clock.at == began
 
 
+async def test_light_work_is_done_at_once_after_every_change() -> None:
+    clock, signal = FakeClock(), Signal()
+    pace = Pace(clock, signal, times=1000.0, most=1000.0)
+    with pace.work():
+        clock.at += 0.04
+    began = clock.at
+    await asyncio.wait_for(pace.rest(), 5)
+    assert clock.at == began
+
+
 async def test_an_urgent_change_waits_as_long_as_the_work_took_and_no_longer() -> None:
     clock, signal = FakeClock(), Signal()
     pace = Pace(clock, signal, times=1000.0, most=1000.0)

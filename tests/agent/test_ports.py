@@ -87,8 +87,8 @@ def test_a_service_that_comes_back_while_it_drains_keeps_its_port() -> None:
 
 def test_the_annotation_says_what_connect_reads() -> None:
     have = ports.plan([leaf("web"), leaf("cart")], {}, 0)
-    assert json.loads(ports.annotation("cart", have)) == {"80/TCP": 20000}
-    assert json.loads(ports.annotation("web", have)) == {"80/TCP": 20001}
+    assert json.loads(ports.notes(have)["cart"]) == {"80/TCP": 20000}
+    assert json.loads(ports.notes(have)["web"]) == {"80/TCP": 20001}
 
 
 def test_a_record_that_is_lost_or_spoilt_closes_no_listener() -> None:
@@ -106,7 +106,7 @@ def test_a_lost_record_is_recalled_from_the_leaves() -> None:
     left = [leaf("web"), leaf("cart"), mirror("web")]
     for item in left[:2]:
         service_name = item["metadata"]["name"].removesuffix("-leaf")
-        item["metadata"]["annotations"][names.PORTS] = ports.annotation(service_name, before)
+        item["metadata"]["annotations"][names.PORTS] = ports.notes(before).get(service_name, "{}")
     after = ports.plan(left, ports.recall(left), 1)
     assert after["web.80.tcp"] == before["web.80.tcp"]
     assert after["cart.80.tcp"] == before["cart.80.tcp"]

@@ -117,3 +117,56 @@ def test_whatever_is_written_somebody_serves(weights: dict[str, Any], held: bool
         assert sum(in_force.values()) > 0
         assert {name for name, weight in in_force.items() if weight} <= KNOWN
         assert all(weight >= 0 for weight in in_force.values())
+
+
+EXTRAS = {"run_lease": "landbridge-run", "header_route": "source=web-leaf target=web-eks", "shadow": "web-eks=10"}
+HOME = {"web-leaf": 100, "web-eks": 0}
+
+
+def test_a_header_route_and_a_shadow_are_obeyed_beside_the_weights() -> None:
+    found = decide(trafficsplit("web", HOME, **EXTRAS))
+    assert found.header == {"source": "web-leaf", "target": "web-eks"}
+    assert found.shadow == {"web-eks": 10}
+    route = httproute("web", [{"backendRefs": [{"name": "web-leaf", "port": 80}]}])
+    notes = {f"landbridge.dev/{key.replace('_', '-')}": value for key, value in EXTRAS.items()}
+    route["metadata"]["annotations"] = notes
+    found = decide(routes=[route])
+    assert (found.shadow, set(found.header)) == ({"web-eks": 10}, {"source", "target"})
+
+
+@pytest.mark.parametrize(
+    ("terms", "alive"),
+    [
+        ({}, False),  # the lease has run out, wherever the weights stay
+        ({"run_lease": ""}, True),  # finished, or made by somebody without a run: nobody would turn it off
+        ({"header_route": "source=web-leaf", "shadow": "web-eks"}, True),
+        ({"header_route": "source=web-leaf target=web-gone", "shadow": "web-gone=5"}, True),
+        ({"header_route": "both=web-leaf", "shadow": "web-eks=0"}, True),
+        ({"header_route": "source= target=", "shadow": "web-eks=101"}, True),
+        ({"header_route": "", "shadow": "web-eks=5 web=5"}, True),
+    ],
+)
+def test_whatever_is_not_plain_is_off_and_harms_no_weight(terms: dict[str, str], alive: bool) -> None:
+    split = declared("web", [trafficsplit("web", HOME, **EXTRAS | terms)], [])
+    found = obey(split, default="web-leaf", known=KNOWN, go_home=False, last=None, alive=alive)
+    assert (found.weights, found.reason) == ({0: HOME}, Reason.DECLARED)
+    assert (found.header, found.shadow) == ({}, {})
+
+
+def test_a_side_with_a_weight_has_no_shadow() -> None:
+    found = decide(trafficsplit("web", {"web-leaf": 99, "web-eks": 1}, **EXTRAS))
+    assert (found.shadow, set(found.header)) == ({}, {"source", "target"})
+
+
+def test_what_is_held_or_home_has_neither() -> None:
+    for found in (
+        decide(trafficsplit("web", {}, **EXTRAS), last=LAST),
+        decide(trafficsplit("web", HOME, **EXTRAS, on_expiry="home", home="web-leaf"), go_home=True),
+    ):
+        assert (found.header, found.shadow) == ({}, {})
+
+
+@given(st.text(), st.text())
+def test_no_annotation_can_break_a_split(header: str, shadow: str) -> None:
+    found = decide(trafficsplit("web", HOME, **EXTRAS | {"header_route": header, "shadow": shadow}))
+    assert found.weights == {0: HOME}

@@ -98,6 +98,7 @@ WORLDS: dict[str, Callable[[], World]] = {
     "ip-target-load-balancer": lambda: world(
         service("api", meta={"annotations": {"service.beta.kubernetes.io/aws-load-balancer-nlb-target-type": "ip"}})
     ),
+    "mirror-name": lambda: world(*behind(deployment("a" * 58)), service("a" * 58)),
     "name-length": lambda: world(service("a" * 60)),
     "injected-mesh": lambda: (
         inventory(
@@ -338,6 +339,39 @@ def test_whoever_reads_a_service_is_named() -> None:
         assert name in finding.message
     others = [thing("ServiceMonitor", "elsewhere", "monitoring", spec={"selector": {"matchLabels": {"team": "a"}}})]
     assert "service-reader" not in found((inventory(healthy(*others)), migration()))
+
+
+def test_waypoints_that_keep_policies_make_a_note_of_the_blocker() -> None:
+    """waypoint.md 4: carried over, it is to be known; what cannot be carried over blocks as before."""
+
+    def seen(*objects: Manifest) -> list[tuple[Severity, str]]:
+        made = (world(*objects)[0], migration(data_plane={"policies": "enforce"}))
+        return [(finding.severity, finding.object) for finding in found(made).get("widened-policy", ())]
+
+    neighbours = behind(deployment("api"))
+    limited = policy(ingress=[{"from": [{"podSelector": {}}]}])
+    assert seen(limited, *neighbours) == [(Severity.NOTE, "Service shop/web")]
+    second = deployment("web-two", spec={"template": {"metadata": {"labels": {"app": "web", "tier": "b"}}, "spec": {}}})
+    by_tier = thing("NetworkPolicy", "q", spec={"podSelector": {"matchLabels": {"tier": "b"}}, "ingress": []})
+    assert (Severity.BLOCKER, "Service shop/web") in seen(second, by_tier, *neighbours)
+    named = [
+        deployment(name, container(ports=[{"name": "http", "containerPort": port}]), spec=labelled)
+        for name, port in (("one", 8080), ("two", 9090))
+        for labelled in [
+            {
+                "template": {
+                    "metadata": {"labels": {"app": "pair"}},
+                    "spec": {"containers": [container(ports=[{"name": "http", "containerPort": port}])]},
+                }
+            }
+        ]
+    ]
+    pair = service("pair", {"name": "http", "port": 80, "targetPort": "http"})
+    by_number = thing(
+        "NetworkPolicy", "r",
+        spec={"podSelector": {"matchLabels": {"app": "pair"}}, "ingress": [{"ports": [{"port": 8080}]}]},
+    )  # fmt: skip
+    assert (Severity.BLOCKER, "Service shop/pair") in seen(*named, pair, by_number)
 
 
 def test_policies_that_were_applied_are_found_there() -> None:

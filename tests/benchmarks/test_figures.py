@@ -120,4 +120,6 @@ def test_requests_that_were_never_made_break_the_weights() -> None:
 
 @pytest.mark.parametrize(("seconds", "holds"), [(1.5, True), (1.51, False)])
 def test_the_plan_may_take_half_as_long_again_as_the_list(seconds: float, *, holds: bool) -> None:
-    assert inventory.figures(10_000, 1.0, seconds, 1)[-1].holds is holds
+    turns = [(1.2, 9.0), (1.0, 2.0), (3.0, seconds)]
+    assert inventory.figures(10_000, turns, 1)[-1].holds is holds
+    assert "median of 3 turns 2.00" in inventory.figures(10_000, turns, 1)[-1].why

@@ -55,7 +55,7 @@ def test_the_bet_that_knows_the_ratio_is_near_the_bound_and_ours_is_near_it() ->
 
 
 def test_the_page_and_the_chart_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["--healthy", "60", "--faulty", "30", "--replayed", "12", "--only", "5 %", "--docs", str(tmp_path)])
+    code = main(["--healthy", "24", "--faulty", "12", "--replayed", "4", "--only", "5 %", "--docs", str(tmp_path)])
     assert code in {0, 1}
     assert "goals missed" in json.loads(capsys.readouterr().out)
     page = (tmp_path / "judge-benchmark.md").read_text()

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from landbridge.cli import invoke
-from landbridge.errors import Exit
+from landbridge.errors import AccessError, Exit
+from landbridge.run import journal as journal_module
+from landbridge.run import runner
 from landbridge.run import status as projection
 from landbridge.run.journal import FOLDER
 from tests.cli.conftest import Command, Ended
@@ -75,6 +77,66 @@ def test_a_folder_that_is_missing(tmp_path: Path, kubeconfig: Path, capsys: pyte
     for name in ("status", "report"):
         code = invoke([name, "-C", str(tmp_path / "nowhere")])
         refused(Ended(int(code), *capsys.readouterr()), Exit.INVALID, "there is no folder", "with -C")
+
+
+@pytest.mark.parametrize("name", ["plan", "status"])
+def test_a_file_in_place_of_the_folder(
+    place: Path, kubeconfig: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    capsys.readouterr()
+    code = invoke([name, "-C", str(place / "plan.yaml")])
+    refused(Ended(int(code), *capsys.readouterr()), Exit.INVALID, "plan.yaml is a file, not a folder", "-C wants")
+
+
+@pytest.mark.parametrize(("name", "file"), [("assess", "assessment.json"), ("plan", "plan.yaml")])
+def test_a_folder_that_cannot_be_written(place: Path, command: Command, name: str, file: str) -> None:
+    before = (place / file).read_bytes()
+    (place / f".{file}.new").mkdir()  # root may write everywhere else
+    refused(command(name), Exit.ERROR, f"{place / file} cannot be written: Is a directory", "nothing was changed")
+    assert (place / file).read_bytes() == before
+
+
+def test_settings_that_may_not_be_read_say_why_in_words(place: Path, command: Command) -> None:
+    (place / "migration.yaml").unlink()
+    (place / "migration.yaml").mkdir()
+    ended = command("plan")
+    refused(ended, Exit.INVALID, "migration.yaml cannot be read: Is a directory", "see that you may read it")
+    assert "Errno" not in ended.err
+
+
+def test_a_journal_that_may_not_be_written_asks_for_the_right(begun: Path) -> None:
+    told = journal_module._told(begun / FOLDER / "journal.db", sqlite3.OperationalError("attempt to write a readonly"))
+    assert "the right to write this file and its folder" in told.advice
+
+
+@pytest.mark.parametrize("wave", ["0", "-1", "99"])
+def test_a_wave_that_the_plan_does_not_have(place: Path, command: Command, wave: str) -> None:
+    refused(
+        command("run", "--yes", f"--wave={wave}"),
+        Exit.INVALID,
+        f"there is no wave {wave}",
+        "--wave",
+        "1 ground, 2 join",
+    )
+
+
+def test_a_rollback_of_everything_and_of_one(begun: Path, command: Command) -> None:
+    refused(command("rollback", "web", "--all"), Exit.INVALID, "contradict each other")
+
+
+def test_one_cluster_is_no_migration(tmp_path: Path, kubeconfig: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = invoke(["init", "--source", "eks", "--target", "eks", "-C", str(tmp_path / "new")])
+    refused(Ended(int(code), *capsys.readouterr()), Exit.INVALID, "source and target are the same context: eks")
+    names = ["--source-name", "one", "--target-name", "one"]
+    code = invoke(["init", "--source", "legacy", "--target", "eks", *names, "-C", str(tmp_path / "new")])
+    refused(Ended(int(code), *capsys.readouterr()), Exit.INVALID, "both clusters would be called one")
+
+
+def test_a_kubeconfig_that_is_nowhere_is_named(place: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/nowhere/config")
+    refused(command("inventory"), Exit.ACCESS, "your kubeconfig has none at all", "/nowhere/config")
+    monkeypatch.setenv("KUBECONFIG", str(place))
+    refused(command("inventory"), Exit.INVALID, "this kubeconfig cannot be read: Is a directory")
 
 
 def test_a_context_that_is_unknown(place: Path, command: Command) -> None:
@@ -181,6 +243,17 @@ def test_a_defect_is_told_as_one_and_shown_when_asked(
     monkeypatch.setenv("LANDBRIDGE_DEBUG", "1")
     with pytest.raises(RuntimeError):
         command("status")
+
+
+def test_a_plan_that_became_wrong_does_not_hide_how_a_run_ended(
+    begun: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object, **__: object) -> None:
+        (begun / "plan.yaml").write_text("waves: [")
+        raise AccessError("nobody answers", where="here", advice="look")
+
+    monkeypatch.setattr(runner, "run", fails)
+    refused(command("run", "--yes"), Exit.ACCESS, "nobody answers")
 
 
 def test_interrupted(begun: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

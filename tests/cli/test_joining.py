@@ -64,6 +64,19 @@ def test_gateways_that_live_are_exit_0_and_json_has_what_the_table_has_not(
     assert row["addresses"] == ["10.0.0.1:15443"]
 
 
+def test_before_anything_is_exported_there_is_a_hint_and_no_error(
+    place: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = LinkedGateway(cluster="eks", seen_from="legacy", alive=False, services=0, ready=0, unused=True)
+    finds(monkeypatch, nobody)
+    ended = command("gateways")
+    assert ended.code == Exit.DONE
+    assert ended.out.splitlines()[-1].split() == ["eks", "-", "0", "-", "-", "-"]
+    assert "nothing is exported yet" in ended.err
+    finds(monkeypatch, nobody, DEAD)
+    assert command("gateways").code == Exit.ERROR
+
+
 @pytest.mark.parametrize("name", ["legacy", "eks"])
 def test_rotate_gives_the_cluster_named_a_new_authority_and_the_other_one_learns_it(
     place: Path, command: Command, monkeypatch: pytest.MonkeyPatch, name: str

@@ -145,7 +145,8 @@ class Bed:
             "imagePullPolicy": "IfNotPresent",
             "command": ["python3", "-u", *[f"/programs/{a}" if a.endswith(".py") else a for a in arguments]],
             "env": [{"name": key, "value": value} for key, value in env.items()],
-            "resources": {"requests": {"cpu": "5m", "memory": "16Mi"}},
+            # a share of a busy node that is worth something: an echo that starves is not what is under test
+            "resources": {"requests": {"cpu": "100m", "memory": "16Mi"}},
             "volumeMounts": [{"name": "programs", "mountPath": "/programs"}],
         }
         if probe:

@@ -11,10 +11,9 @@ from typing import Any
 import pytest_asyncio
 
 from landbridge.clients.kubernetes import Kubernetes
-from landbridge.clock import SystemClock, wait_for
+from landbridge.clock import SystemClock
 from landbridge.connect.adopt import adopt, create_adopted
 from landbridge.connect.connect import connect
-from landbridge.connect.disconnect import disconnect, still_used
 from landbridge.connect.options import Options
 from landbridge.lab import Lab
 from tests.connect.bed import Bed, growth
@@ -53,15 +52,16 @@ def clients(lab: Lab) -> tuple[Kubernetes, Kubernetes]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def joined(lab: Lab) -> AsyncIterator[Joined]:
+async def joined(joinable: Lab) -> AsyncIterator[Joined]:
     """Joined for one module, adopted on both sides, the copy ready, all weight on legacy, callers running."""
+    lab = joinable
     bed = Bed(namespace=f"connect-{secrets.token_hex(3)}", image=lab.images["python"])
     async with AsyncExitStack() as stack:
         legacy, eks = clients(lab)
         for k8s in (legacy, eks):
             stack.push_async_callback(k8s.close)
             await bed.lay(k8s)
-        stack.push_async_callback(_leave, bed, legacy, eks)
+        stack.push_async_callback(leave, bed, legacy, eks)
         await connect(legacy, eks, Options(namespaces=(bed.namespace,), image=lab.images["landbridge"]))
         await legacy.apply(bed.service())
         await bed.serve(legacy)
@@ -75,15 +75,9 @@ async def joined(lab: Lab) -> AsyncIterator[Joined]:
         yield made
 
 
-async def _leave(bed: Bed, *clusters: Kubernetes) -> None:
-    """Take the bed away and the clusters apart; nobody calls any more, so the bed's own pods need not drain."""
+async def leave(bed: Bed, *clusters: Kubernetes) -> None:
+    """Take the bed away; the gateways stay for the next one, see `joinable`."""
     for k8s in clusters:
         await bed.remove(k8s)
-
-    async def unused() -> bool:
-        return not [line for k8s in clusters for line in await still_used(k8s) if f" {bed.namespace}/" in line]
-
-    await wait_for(unused, what="the bed's Services gone", within=60, clock=CLOCK)
-    await disconnect(*clusters)
     for k8s in clusters:
         await bed.gone(k8s)

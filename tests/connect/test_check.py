@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ import pytest
 
 from landbridge.clients.kubeconfig import Context
 from landbridge.clients.kubernetes import Kubernetes
-from landbridge.connect.check import CHECKS, _Look, crowded
+from landbridge.connect.check import CHECKS, crowded
+from landbridge.connect.linked import Look, expiry, in_circles, unanswered
 
 
-def look(*states: dict[str, Any] | str) -> _Look:
+def look(*states: dict[str, Any] | str) -> Look:
     nobody = Kubernetes(Context(name="none", cluster={"server": "http://127.0.0.1:1"}, user={}), name="legacy")
     agents = {f"shop/waypoint-{number}": state for number, state in enumerate(states)}
-    return _Look(nobody, nobody, ("shop",), agents, dict.fromkeys(agents, ("n1", "waypoint")))
+    return Look(nobody, nobody, ("shop",), agents, dict.fromkeys(agents, ("n1", "waypoint")))
 
 
 async def problem(title: str, *states: dict[str, Any] | str) -> str:
@@ -72,3 +74,57 @@ def test_this_machine_says_its_limit() -> None:
 
     assert inotify_limit() == int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
     assert inotify_limit(Path("/nowhere")) == 0
+
+
+def leads(**duties: Any) -> dict[str, Any]:
+    return {"leading": True, "duties": duties}
+
+
+async def test_a_gateway_that_does_not_let_agents_in_says_why() -> None:
+    """linkerd2#11668: what counts is the handshake with the live authority, not what was once configured."""
+    title = "the other gateway lets our agents in, and is who it should be"
+    why = "10.0.0.1:15443: certificate verify failed"
+    assert await problem(title, leads(links={"legacy": {"probed": 3, "alive": True}})) == ""
+    assert why in await problem(title, leads(links={"legacy": {"probed": 3, "alive": False, "problem": why}}))
+    assert await problem(title, leads(links={"legacy": {"probed": 0, "alive": False}})) == "", "nothing is asked"
+
+
+async def test_an_api_server_that_is_not_followed_and_services_without_mirror_are_told() -> None:
+    """linkerd.md A13: a revoked token is shown."""
+    title = "the other API server is followed"
+    assert await problem(title, leads(remotes={"legacy": "followed"})) == ""
+    assert "credentials" in await problem(title, leads(remotes={"legacy": "does not know our credentials"}))
+    title = "every exported Service is mirrored"
+    assert await problem(title, leads(skipped={"shop/web-eks": "a Service of that name is not ours"}))
+    assert await problem(title, leads(skipped={})) == ""
+    assert await problem("names of the other gateway resolve", leads(names={"gw": "gw cannot be resolved"}))
+
+
+def test_when_a_token_ends() -> None:
+    body = base64.urlsafe_b64encode(b'{"exp": 1800000000}').decode().rstrip("=")
+    assert expiry(f"e30.{body}.x") == 1_800_000_000.0
+    assert expiry("e30.e30.x") is None
+    assert expiry("opaque") is None
+
+
+def backends(service: str, **weights: int) -> dict[str, Any]:
+    found = [{"service": name.replace("_", "-"), "weight": weight} for name, weight in weights.items()]
+    return {"metadata": {"namespace": "shop"}, "spec": {"service": service, "backends": found}}
+
+
+def test_splits_that_send_to_each_other_are_named_unless_a_leaf_ends_it() -> None:
+    """linkerd2#6569: 50/50 on both sides gave random 508; with a leaf any weights may stand on both sides."""
+    here, there = [backends("web", web=50, web_eks=50)], [backends("web", web=50, web_legacy=50)]
+    ends = ("legacy", "eks")
+    assert in_circles(here, there, ends, ()) == ["shop/web"]
+    assert in_circles(here, there, ends, {("shop", "web")}) == []
+    assert in_circles(here, [backends("web", web=100, web_legacy=0)], ends, ()) == []
+
+
+def test_mirrors_without_anybody_are_named() -> None:
+    mirror = {"metadata": {"namespace": "shop", "name": "web-eks"}}
+    labels = {"kubernetes.io/service-name": "web-eks"}
+    item = {"metadata": {"namespace": "shop", "labels": labels}, "endpoints": [{"conditions": {"ready": False}}]}
+    assert unanswered([mirror], [item]) == ["shop/web-eks"]
+    item["endpoints"] = [{"conditions": {"ready": True}}]
+    assert unanswered([mirror], [item]) == []

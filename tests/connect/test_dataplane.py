@@ -210,33 +210,38 @@ async def test_rights_are_enough_and_each_is_used(joined: Joined) -> None:
     assert granted - used <= rare
 
 
-@pytest.mark.parametrize("role", ["waypoint", "gateway"])
-async def test_a_deleted_pod_loses_nothing(joined: Joined, role: str) -> None:
-    """waypoint.md 6: preStop, out of the slices first. Held TCP connections of that pod may have to reconnect."""
+def places(joined: Joined) -> list[tuple[Kubernetes, str, str]]:
+    """Where the load passes: the callers' waypoint here, the gateway over there."""
+    return [(joined.legacy, "waypoint", joined.bed.namespace), (joined.eks, "gateway", "landbridge")]
+
+
+async def test_a_deleted_pod_loses_nothing(joined: Joined) -> None:
+    """waypoint.md 6: preStop, out of the slices first. Held TCP connections of those pods may have to reconnect."""
     await joined.weight(50)
-    k8s = joined.legacy if role == "waypoint" else joined.eks
-    namespace = joined.bed.namespace if role == "waypoint" else "landbridge"
     async with no_failures(joined, held=8):
-        victim = (await pods(k8s, role, namespace))[0]["metadata"]
-        await k8s.delete(POD, victim["name"], namespace)
+        victims = [
+            (k8s, (await pods(k8s, role, space))[0]["metadata"]["name"], space) for k8s, role, space in places(joined)
+        ]
+        for k8s, victim, space in victims:
+            await k8s.delete(POD, victim, space)
 
         async def gone() -> bool:
-            return await k8s.find(POD, victim["name"], namespace) is None
+            return not any([await k8s.find(POD, victim, space) for k8s, victim, space in victims])
 
-        await until(gone, "the pod gone", within=60)
-    await whole(joined, k8s, namespace, role)
+        await until(gone, "the pods gone", within=90)
+    for k8s, role, space in places(joined):
+        await whole(joined, k8s, space, role)
 
 
-@pytest.mark.parametrize("role", ["waypoint", "gateway"])
-async def test_sigterm_of_an_envoy_container_loses_nothing(joined: Joined, role: str) -> None:
+async def test_sigterm_of_an_envoy_container_loses_nothing(joined: Joined) -> None:
     """Its parent drains it first."""
     await joined.weight(50)
-    k8s = joined.legacy if role == "waypoint" else joined.eks
-    namespace = joined.bed.namespace if role == "waypoint" else "landbridge"
     async with no_failures(joined, held=8, requests=1500):
-        victim = (await pods(k8s, role, namespace))[0]["metadata"]["name"]
-        os.kill(process(victim, "landbridge.connect.drain"), signal.SIGTERM)
-    await whole(joined, k8s, namespace, role)
+        for k8s, role, space in places(joined):
+            victim = (await pods(k8s, role, space))[0]["metadata"]["name"]
+            os.kill(process(victim, "landbridge.connect.drain"), signal.SIGTERM)
+    for k8s, role, space in places(joined):
+        await whole(joined, k8s, space, role)
 
 
 async def test_sigkill_of_an_envoy_loses_only_what_it_had(joined: Joined) -> None:

@@ -33,4 +33,10 @@ def test_what_is_not_known_is_said() -> None:
     assert row("gateway-1: refused").problem == "no gateway agent leads here: gateway-1: refused"
     assert row().problem == "no gateway agent leads here"
     assert row(leader()).problem == "the leading agent says nothing about it"
-    assert row(leader(alive=False), services=0).problem == "nothing of it is mirrored, so nothing is asked"
+    assert row(leader(alive=False, probed=2), services=0).problem == "it does not answer"
+
+
+def test_a_gateway_that_nobody_asks_yet_is_no_fault() -> None:
+    found = row(leader(alive=False, probed=0), services=0)
+    assert (found.alive, found.unused, found.problem) == (False, True, "")
+    assert not row(leader(), services=0).unused

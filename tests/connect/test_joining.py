@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from landbridge.clients.kinds import CONFIGMAP, CRD, DEPLOYMENT, NAMESPACE, SECRET, SERVICE
+from landbridge.clients.kinds import (
+    CLUSTERROLE,
+    CLUSTERROLEBINDING,
+    CONFIGMAP,
+    CRD,
+    DEPLOYMENT,
+    NAMESPACE,
+    SECRET,
+    SERVICE,
+)
 from landbridge.clients.kubeconfig import Context, load
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import SystemClock, wait_for
-from landbridge.connect import certificates, crds, identity, names
+from landbridge.connect import certificates, crds, identity, names, roles
 from landbridge.connect.connect import connect
 from landbridge.connect.disconnect import disconnect, leftovers, still_used
 from landbridge.connect.link import decode
@@ -177,6 +187,20 @@ async def test_missing_rights_are_named_before_anything_is_written(pair: Pair) -
     assert "create namespaces" in refused.value.what
     assert refused.value.exit_code == Exit.ACCESS
     assert await everything(pair[0]) == before
+
+
+async def test_waypoints_keep_policies_for_as_long_as_a_service_is_adopted(pair: Pair) -> None:
+    """waypoint.md 4: otherwise all callers of the namespace could call it from now on."""
+    await join(pair, replace(OPTIONS, enforce=True))
+    assert all([await k8s.find(CLUSTERROLE, roles.wide_name("shop")) for k8s in pair])
+    meta: dict[str, Any] = {"name": "web-leaf", "namespace": "shop", "labels": {"landbridge.dev/leaf-of": "web"}}
+    await pair[1].create({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"ports": [{"port": 80}]}})
+    with pytest.raises(BlockedError, match="keep the NetworkPolicies of 1 adopted"):
+        await connect(*pair, OPTIONS)
+    await pair[1].delete(SERVICE, "web-leaf", "shop")
+    await join(pair)
+    for kind in (CLUSTERROLE, CLUSTERROLEBINDING):
+        assert [await k8s.find(kind, roles.wide_name("shop")) for k8s in pair] == [None, None]
 
 
 async def test_leaving_is_refused_while_a_service_is_adopted(pair: Pair) -> None:

@@ -98,6 +98,19 @@ def test_spread_is_hard_where_nodes_allow_it() -> None:
     assert first["whenUnsatisfiable"] == "DoNotSchedule"
 
 
+def test_only_waypoints_are_told_to_keep_policies_and_only_if_asked() -> None:
+    def told(*, enforce: bool) -> dict[str, list[bool]]:
+        made = manifests("legacy", "eks", Options(namespaces=("shop",), enforce=enforce))
+        return {
+            item["metadata"]["name"]: ["--policies" in one["command"] for one in pod(item)["containers"]]
+            for item in made
+            if item["kind"] == "Deployment"
+        }
+
+    assert told(enforce=True) == {"landbridge-gateway": [False, False], "landbridge-waypoint": [False, True]}
+    assert told(enforce=False) == {"landbridge-gateway": [False, False], "landbridge-waypoint": [False, False]}
+
+
 def test_somebody_elses_trafficsplit_is_left_out() -> None:
     kinds = [item["kind"] for item in manifests("legacy", "eks", OPTIONS, own_split=False)]
     assert "CustomResourceDefinition" not in kinds

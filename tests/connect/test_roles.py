@@ -28,9 +28,9 @@ def grants(manifests: list[Manifest]) -> set[tuple[str, str, str]]:
     return found
 
 
-def documented(account: str) -> set[tuple[str, str, str]]:
-    """The same from the page's table of one account."""
-    section = PAGE.read_text().split(f"### `{account}`")[1].split("\n#")[0]
+def documented(account: str, number: int = 1) -> set[tuple[str, str, str]]:
+    """The same from the page's table of one account, or its second one."""
+    section = PAGE.read_text().split(f"### `{account}`")[number].split("\n#")[0]
     rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \| .+ \|$", section, re.MULTILINE)
     return {(where, may, on.replace(f"<{OTHER}>", OTHER)) for where, may, on in rows if where != "where"}
 
@@ -39,6 +39,13 @@ def test_the_page_says_what_a_waypoint_may() -> None:
     places = {"shop": "its namespace", "landbridge": "`landbridge`"}
     found = {(places[where], may, on) for where, may, on in grants(roles.for_waypoint("shop"))}
     assert found == documented(names.WAYPOINT)
+
+
+def test_the_page_says_what_more_a_waypoint_may_that_keeps_policies() -> None:
+    places = {"shop": "its namespace", "landbridge": "`landbridge`", "cluster": "cluster"}
+    plain, wide = grants(roles.for_waypoint("shop")), grants(roles.for_waypoint("shop", enforce=True))
+    assert plain < wide
+    assert {(places[where], may, on) for where, may, on in wide - plain} == documented(names.WAYPOINT, 2)
 
 
 def test_the_page_says_what_a_gateway_may() -> None:
@@ -55,7 +62,11 @@ def test_the_page_says_what_the_other_cluster_may() -> None:
 def test_no_wildcards_no_secrets_by_list_no_workloads() -> None:
     rules = [
         rule
-        for manifest in [*roles.for_waypoint("shop"), *roles.for_gateway(OTHER, OPTIONS), *roles.for_link()]
+        for manifest in [
+            *roles.for_waypoint("shop", enforce=True),
+            *roles.for_gateway(OTHER, OPTIONS),
+            *roles.for_link(),
+        ]
         for rule in manifest.get("rules", ())
     ]
     assert rules
@@ -68,13 +79,13 @@ def test_no_wildcards_no_secrets_by_list_no_workloads() -> None:
 
 
 def test_writing_in_the_cluster_as_a_whole_is_nobodys_right() -> None:
-    for manifest in [*roles.for_gateway(OTHER, OPTIONS), *roles.for_link()]:
+    for manifest in [*roles.for_waypoint("shop", enforce=True), *roles.for_gateway(OTHER, OPTIONS), *roles.for_link()]:
         if manifest["kind"] == "ClusterRole":
             assert all(set(rule["verbs"]) <= {"get", "list", "watch"} for rule in manifest["rules"])
 
 
 def test_every_role_is_bound_to_the_account_it_is_for() -> None:
-    made = [*roles.for_waypoint("shop"), *roles.for_gateway(OTHER, OPTIONS), *roles.for_link()]
+    made = [*roles.for_waypoint("shop", enforce=True), *roles.for_gateway(OTHER, OPTIONS), *roles.for_link()]
     bound = {(item["metadata"].get("namespace", ""), item["roleRef"]["name"]) for item in made if "roleRef" in item}
     granted = {(item["metadata"].get("namespace", ""), item["metadata"]["name"]) for item in made if "rules" in item}
     assert bound == granted

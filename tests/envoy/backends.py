@@ -23,6 +23,8 @@ class Website:
     status: int = 200
     requests: int = 0
     hang: bool = False
+    heard: list[dict[str, str]] = field(default_factory=list)
+    """The headers of each request, names in lower case."""
     held: list[Writer] = field(default_factory=list)
 
     async def serve(self, reader: Reader, writer: Writer) -> None:
@@ -38,6 +40,7 @@ class Website:
         self.requests += 1
         method, path, version = head[0].split(" ")
         names = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in head[1:]}
+        self.heard.append(names)
         if names.get("expect") == "100-continue":
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if length := int(names.get("content-length", 0)):

@@ -5,7 +5,18 @@ from __future__ import annotations
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from landbridge.envoy.state import Backend, Endpoint, Export, Gateway, Listener, Remote, Waypoint, sni
+from landbridge.envoy.state import (
+    Backend,
+    Endpoint,
+    Export,
+    Gateway,
+    HeaderRoute,
+    Listener,
+    Remote,
+    Shadow,
+    Waypoint,
+    sni,
+)
 from landbridge.model.service import Protocol
 
 pure = settings(deadline=None, max_examples=50)
@@ -25,18 +36,24 @@ ENDPOINTS = st.lists(
 ).map(tuple)
 
 
+HEADERS = st.sets(st.integers(1, 250).map(lambda last: f"10.0.1.{last}"), max_size=3)
+
+
 @st.composite
 def listeners(draw: st.DrawFn) -> tuple[Listener, ...]:
     """Ports of services of one namespace, each with a local and most with a remote side."""
     keys = draw(st.lists(st.tuples(NAMES, st.integers(1, 65535)), min_size=1, max_size=5, unique=True))
     made = []
     for number, (service, port) in enumerate(keys):
-        weight = draw(st.integers(0, 100))
+        weight = draw(st.integers(0, 100) | st.sampled_from([0, 100]))
         over = Remote(
             sni=sni(service, "shop", "eks", port),
             gateways=draw(ENDPOINTS),
             identity="spiffe://eks/ns/landbridge/sa/landbridge-gateway",
         )
+        kind = draw(CARRIED)
+        header = draw(st.none() | HEADERS) if kind is not Protocol.TCP else None
+        shadow = draw(st.none() | st.integers(1, 100)) if kind is Protocol.HTTP and weight in {0, 100} else None
         backends = (
             Backend(
                 service=f"{service}-leaf", weight=100 - weight, local=draw(ENDPOINTS), fallback=draw(st.booleans())
@@ -49,10 +66,16 @@ def listeners(draw: st.DrawFn) -> tuple[Listener, ...]:
                 service=service,
                 port=port,
                 listen=20000 + number,
-                protocol=draw(CARRIED),
+                protocol=kind,
                 backends=backends,
                 full_retry=draw(st.booleans()),
                 affinity=draw(st.booleans()),
+                header=None
+                if header is None
+                else HeaderRoute(source=f"{service}-leaf", target=f"{service}-eks", trusted=tuple(sorted(header))),
+                shadow=None
+                if shadow is None
+                else Shadow(service=f"{service}-{'leaf' if weight else 'eks'}", percent=shadow),
             )
         )
     return tuple(made)

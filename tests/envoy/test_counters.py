@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,3 +150,42 @@ def test_overflows_are_an_alarm() -> None:
         "stats": [stat("cluster.a|b.upstream_rq_pending_overflow", 1), stat("cluster.a|b.upstream_cx_overflow", 0)]
     }
     assert overflows(stats) == {"cluster.a|b.upstream_rq_pending_overflow": 1}
+
+
+def ended(by: str, of: str, code: int, count: int, flags: str = "-") -> dict[str, int | str]:
+    return stat(f"landbridge.rq.by.{by}.code.{code}.flags.{flags}.grpc..of.{of}.route.{WEB}.to.{WEB}|{by}", count)
+
+
+def test_copies_and_what_was_asked_by_header_are_counted_apart() -> None:
+    stats = {
+        "stats": [
+            ended(LOCAL, "", 200, 10),
+            ended(LOCAL, "safe", 200, 7),
+            ended(LOCAL, "safe", 503, 1),
+            ended(REMOTE, "copy", 200, 2),
+            ended(REMOTE, "copy", 500, 3),
+            ended(REMOTE, "copy", 504, 4, "UT"),  # cut by our limit
+            ended(REMOTE, "asked", 500, 99),
+            stat(f"landbridge.left.by.{REMOTE}.flags.DC.of.asked.route.{WEB}.to.{WEB}|{REMOTE}", 9),
+        ]
+    }
+    found = counters(stats, STATE)[WEB]
+    assert {side: (n["total"], n["bad"]) for side, n in found["backends"].items()} == {LOCAL: (18, 1), REMOTE: (0, 0)}
+    assert {side: (n["total"], n["bad"]) for side, n in found["shadow"].items()} == {LOCAL: (8, 1), REMOTE: (9, 3)}
+    assert "shadow" not in counters({"stats": [ended(LOCAL, "", 200, 1)]}, STATE)[WEB]
+
+
+def test_latencies_of_safe_requests_are_added_to_those_of_the_others() -> None:
+    def histogram(of: str, *counts: int) -> dict[str, Any]:
+        buckets = [{"upper_bound": edge, "cumulative": n} for edge, n in zip((1, 10000), counts, strict=True)]
+        return {"name": f"landbridge.ms.by.{LOCAL}.of.{of}.route.{WEB}", "buckets": buckets}
+
+    stats = {"stats": [{"histograms": [histogram("", 2, 9), histogram("safe", 1, 4), histogram("asked", 0, 50)]}]}
+    found = counters(stats, STATE)[WEB]
+    assert found["backends"][LOCAL]["slower_ms"] == {"1": 10, "10000": 0}
+    assert found["shadow"][LOCAL]["slower_ms"] == {"1": 3, "10000": 0}
+
+
+def test_copies_above_their_limit_are_no_alarm() -> None:
+    stats = {"stats": [stat(f"cluster.{WEB}|{REMOTE}|shadow.upstream_rq_pending_overflow", 7)]}
+    assert overflows(stats) == {}

@@ -74,6 +74,18 @@ def test_everything_needs_a_certificate_of_a_listed_caller(state: Gateway) -> No
         assert [name["matcher"]["exact"] for name in names] == list(state.allowed)
 
 
+def test_a_service_is_called_by_the_waypoint_of_its_own_namespace() -> None:
+    """Whether it can answer, every caller may ask: gateways' agents do."""
+    probes = "spiffe://legacy/ns/landbridge/sa/landbridge-gateway"
+    own, other = (f"spiffe://legacy/ns/{space}/sa/landbridge-waypoint" for space in ("shop", "stock"))
+    made = chains(gateway_state(AT, allowed=(own, other, probes)))
+    assert any(name.startswith("p80.") for name in made)
+    for name, chain in made.items():
+        entries = next(find(chain, "match_typed_subject_alt_names"))
+        wanted = {own, other, probes} if name.startswith("health.") else {own}
+        assert {entry["matcher"]["exact"] for entry in entries} == wanted
+
+
 def test_an_empty_list_of_callers_lets_nobody_in() -> None:
     names = list(find(rendered(gateway_state(AT, allowed=())), "match_typed_subject_alt_names"))
     assert {name["matcher"]["exact"] for entry in names for name in entry} == {NOBODY}

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from landbridge.envoy.clusters import UNLIMITED
 from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, ROUTES_FILE
 from landbridge.envoy.render import files
-from landbridge.envoy.state import Backend, Endpoint, Listener, Waypoint
+from landbridge.envoy.state import Backend, Endpoint, HeaderRoute, Listener, Shadow, Waypoint
 from landbridge.model.service import Protocol
 from tests.envoy.pair import Addresses, waypoint_state
 from tests.envoy.states import WAYPOINTS, pure
 
-GOLDEN = "00cef8ca972f4b03"
+GOLDEN = "994f4a0afdac3a48"
 AT = Addresses("127.78.0")
 
 
@@ -78,10 +78,14 @@ def test_rule_9_listeners_are_immutable(state: Waypoint) -> None:
         assert there.remote is not None
         moved = replace(there.remote, identity="spiffe://new", gateways=(Endpoint(address="10.9.9.9", port=1),))
         sides = (replace(here, weight=7, local=()), replace(there, weight=3, remote=moved))
-        return replace(item, backends=sides, full_retry=not item.full_retry)
+        return replace(item, backends=sides, full_retry=not item.full_retry, header=None, shadow=None)
+
+    def outside(state: Waypoint) -> list[dict[str, Any]]:
+        return [made for made in rendered(state)[LISTENERS_FILE] if "address" in made]
 
     after = replace(state, listeners=tuple(changed(item) for item in state.listeners))
-    assert dict(files(after))[LISTENERS_FILE] == dict(files(state))[LISTENERS_FILE]
+    assert outside(after) == outside(state)
+    assert rendered(after)[LISTENERS_FILE] == outside(after)
 
 
 @pure
@@ -100,14 +104,18 @@ def test_rule_13_1_no_endpoint_is_watched_and_all_routes_are_one(state: Waypoint
 def test_every_cluster_a_route_names_is_there_and_no_weight_is_lost(state: Waypoint) -> None:
     made = rendered(state)
     names = {cluster["name"] for cluster in made[CLUSTERS_FILE]}
-    actions = [action for table in find(made[ROUTES_FILE], "map") for action in table.values()]
+    table: dict[str, Any] = next(find(made[ROUTES_FILE], "map"), {})
     requests = {item.key: item for item in state.listeners if item.protocol is not Protocol.TCP}
-    assert len(actions) == len(requests)
-    for action in actions:
-        split = next(find(action, "weighted_clusters"))["clusters"]
-        key = action["action"]["typed_config"]["name"]
-        assert {entry["name"] for entry in split} <= names
-        assert [entry["weight"] for entry in split] == [backend.weight for backend in requests[key].backends]
+    copied = {f"{key}|{item.shadow.service}|shadow" for key, item in requests.items() if item.shadow}
+    assert set(table) == set(requests) | copied
+    for key, item in requests.items():
+        for split in find(table[key], "weighted_clusters"):
+            assert [entry["weight"] for entry in split["clusters"]] == [backend.weight for backend in item.backends]
+    known = made[ROUTES_FILE][0]["virtual_hosts"][-1]
+    checked = {entry["name"] for split in find(known, "weighted_clusters") for entry in split["clusters"]}
+    named = {name for name in find(made[ROUTES_FILE], "cluster") if name} | checked
+    assert named <= names
+    assert named == checked | {name for name in named if name.rpartition("|")[0] in requests}
     assert {name for names_ in find(made[CLUSTERS_FILE], "clusters") for name in names_} <= names
     assert set(find(made[LISTENERS_FILE], "cluster")) <= names
 
@@ -119,6 +127,7 @@ def test_clusters_stay_while_weights_change_so_that_counters_do(state: Waypoint)
         moved = tuple(
             replace(
                 item,
+                shadow=None,
                 backends=tuple(
                     replace(b, weight=w) for b, w in zip(item.backends, (100 - weight, weight), strict=True)
                 ),
@@ -134,7 +143,7 @@ def test_clusters_stay_while_weights_change_so_that_counters_do(state: Waypoint)
 @given(WAYPOINTS)
 def test_rule_9_circuit_breakers_are_unlimited_for_all_and_retries(state: Waypoint) -> None:
     for cluster in rendered(state)[CLUSTERS_FILE]:
-        for threshold in cluster["circuit_breakers"]["thresholds"]:
+        for threshold in cluster["circuit_breakers"]["thresholds"] if not cluster["name"].endswith("|shadow") else ():
             limits = {value for name, value in threshold.items() if name != "priority"}
             assert limits == {UNLIMITED}
             assert len(threshold) == 5
@@ -162,7 +171,7 @@ def test_health_is_asked_per_service_and_a_side_without_tls_is_not_asked(state: 
             assert first["transport_socket"]["typed_config"]["sni"].startswith("health.p")
         for endpoint in find(cluster.get("load_assignment", {}), "lb_endpoints"):
             for host in endpoint:
-                remote = "envoy.transport_socket_match" in host["metadata"]["filter_metadata"]
+                remote = "envoy.transport_socket_match" in host.get("metadata", {}).get("filter_metadata", {})
                 if cluster["name"].endswith("|tcp"):
                     skipped = host["endpoint"].get("health_check_config", {}).get("disable_active_health_check", False)
                     assert skipped != remote
@@ -208,8 +217,29 @@ def test_rule_9_http_is_confirmed_by_the_inspector_and_listens_on_both_families(
     web = rendered(replace(waypoint_state(AT, 0), bind="::"))[LISTENERS_FILE][1]
     assert web["address"]["socket_address"] == {"address": "::", "ipv4_compat": True, "port_value": 20080}
     assert (web["listener_filters_timeout"], web["continue_on_listener_filters_timeout"]) == ("0.3s", True)
-    assert web["filter_chains"][0]["filter_chain_match"]["application_protocols"] == ["http/1.0", "http/1.1", "h2c"]
-    assert web["default_filter_chain"]["name"] == "tcp"
+    assert [chain["name"] for chain in web["filter_chains"]] == ["http", "tcp"]
+    rule = web["filter_chain_matcher"]
+    chosen = {name: next(find(entry, "value")) for name, entry in next(find(rule, "map")).items()}
+    assert chosen == {"'http/1.0'": "http", "'http/1.1'": "http", "'h2c'": "http"}
+    assert next(find(rule["on_no_match"], "value")) == "tcp"
+
+
+@pure
+@given(WAYPOINTS, st.sampled_from([None, (), ("10.0.0.0/8",), ("10.0.0.1/32", "fd00::/64")]))
+def test_rule_9_who_may_call_is_beside_the_chains_and_changes_nothing_else(
+    state: Waypoint, callers: tuple[str, ...] | None
+) -> None:
+    """Envoy changes such a listener in place; a chain that differs in one byte would be drained with all it holds."""
+
+    def rest(made: Waypoint) -> list[dict[str, Any]]:
+        found = rendered(made)[LISTENERS_FILE]
+        return [{key: value for key, value in item.items() if key != "filter_chain_matcher"} for item in found]
+
+    limited = replace(state, listeners=tuple(replace(item, callers=callers) for item in state.listeners))
+    assert rest(limited) == rest(state)
+    assert [file for file in files(limited) if file[0] != LISTENERS_FILE] == [
+        file for file in files(state) if file[0] != LISTENERS_FILE
+    ]
 
 
 def test_only_safe_retries_unless_the_owner_says_more() -> None:
@@ -251,7 +281,7 @@ def test_a_gateway_with_a_name_is_looked_up() -> None:
 def test_rule_4_pods_learn_the_callers_address_by_x_forwarded_for() -> None:
     for action in find(rendered(waypoint_state(AT, 50))[ROUTES_FILE], "action"):
         (added,) = action["typed_config"]["request_headers_to_add"]
-        assert added["header"] == {"key": "x-forwarded-for", "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}
+        assert added["header"] == {"key": "x-forwarded-for", "value": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"}
         assert added["append_action"] == "APPEND_IF_EXISTS_OR_ADD"
 
 
@@ -286,3 +316,68 @@ def test_states_that_must_not_be() -> None:
         replace(web, protocol=Protocol.UDP)
     with pytest.raises(ValueError, match="exactly one"):
         Backend(service="web-leaf", weight=1)
+    with pytest.raises(ValueError, match="not there"):
+        replace(web, header=HeaderRoute(source="web-leaf", target="web-gone"))
+    refused = {Shadow(service="web-leaf", percent=5): "weight 0", Shadow(service="web-eks", percent=0): "1 to"}
+    for wrong, told in refused.items():
+        with pytest.raises(ValueError, match=told):
+            replace(web, shadow=wrong)
+    with pytest.raises(ValueError, match="HTTP"):
+        replace(waypoint_state(AT, 0).listeners[2], shadow=Shadow(service="web-eks", percent=5))
+
+
+@pure
+@given(WAYPOINTS)
+def test_every_request_loses_the_header_whether_it_means_something_or_not(state: Waypoint) -> None:
+    (table,) = rendered(state)[ROUTES_FILE]
+    assert "x-landbridge-side" in table["request_headers_to_remove"]
+
+
+@pure
+@given(WAYPOINTS)
+def test_only_trusted_addresses_lead_to_a_route_by_header(state: Waypoint) -> None:
+    table: dict[str, Any] = next(find(rendered(state)[ROUTES_FILE], "map"), {})
+    for item in state.listeners:
+        peers = dict(next(find(table.get(item.key, {}), "map"), {}))
+        assert set(peers) == set(item.header.trusted if item.header else ())
+        without = json.dumps(table.get(item.key, {}).get("on_no_match") or table.get(item.key, {}))
+        assert peers or "x-landbridge-side" not in without
+        for routes in peers.values():
+            first, second, *_ = next(find(routes, "routes"))
+            said = [route["match"]["headers"][0]["string_match"]["exact"] for route in (first, second)]
+            assert said == ["source", "target"]
+            assert [route["route"]["cluster"].split("|")[1] for route in (first, second)] == [
+                f"{item.service}-leaf",
+                f"{item.service}-eks",
+            ]
+
+
+@pure
+@given(WAYPOINTS)
+def test_copies_go_to_their_side_alone_and_are_never_copied_again(state: Waypoint) -> None:
+    made = rendered(state)
+    table: dict[str, Any] = next(find(made[ROUTES_FILE], "map"), {})
+    inside = {each["name"]: each for each in made[LISTENERS_FILE] if "internal_listener" in each}
+    assert set(inside) == {f"{i.key}|{i.shadow.service}|shadow" for i in state.listeners if i.shadow}
+    for name in inside:
+        way = table[name]
+        assert not list(find(way, "request_mirror_policies"))
+        assert not list(find(way, "weighted_clusters"))
+        key, service, _ = name.split("|")
+        assert {tuple(cluster.split("|")[:2]) for cluster in find(way, "cluster")} == {(key, service)}
+        assert name not in find(way, "cluster")
+    for cluster in made[CLUSTERS_FILE]:
+        if list(find(cluster, "envoy_internal_address")):
+            assert cluster["name"] in inside
+            assert next(find(cluster, "server_listener_name")) == cluster["name"]
+            assert max(cluster["circuit_breakers"]["thresholds"][0].values()) == 256
+
+
+def test_without_header_and_shadow_a_request_goes_as_it_always_did() -> None:
+    """What is added where neither is declared: the header is taken off, and nothing else."""
+    (table,) = rendered(waypoint_state(AT, 30))[ROUTES_FILE]
+    for action in next(find(table, "map")).values():
+        route = action["action"]["typed_config"]
+        assert set(route) == {"@type", "match", "name", "request_headers_to_add", "route"}
+        assert route["match"] == {"prefix": ""}
+        assert "request_mirror_policies" not in route["route"]

@@ -8,11 +8,14 @@ from hypothesis import strategies as st
 
 from landbridge.inventory.graph import hosts
 from landbridge.model.inventory import Edge
-from landbridge.model.service import Manifest
+from landbridge.model.service import Manifest, ServiceId
 from landbridge.plan.order import STRONG
 from tests.assess.world import container, cronjob, deployment, inventory, service, thing
 
-NAMES = {"shop": {"cart", "web", "stock"}, "billing": {"invoices"}}
+NAMES = {
+    space: {name: ServiceId(space, name) for name in names}
+    for space, names in {"shop": ("cart", "web", "stock"), "billing": ("invoices",)}.items()
+}
 
 
 def named(text: str, key: str = "X") -> list[str]:

@@ -24,7 +24,7 @@ def follow(ratio: float, seed: int, *, base: float = 0.004, seconds: int = 150) 
 
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 4.0])
 def test_it_covers_the_truth_at_all_looks(ratio: float) -> None:
-    assert sum(follow(ratio, seed)[0] for seed in range(30)) >= 27
+    assert sum(follow(ratio, seed)[0] for seed in range(20)) >= 18
 
 
 def test_it_narrows_to_the_truth() -> None:

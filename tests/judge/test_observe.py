@@ -43,7 +43,7 @@ looks = st.lists(
 ways = st.sampled_from(list(judge.Bursts))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(looks, ways, st.booleans())
 def test_killed_at_any_look_and_every_look_delivered_twice_is_the_same(
     given_looks: list[tuple[Counts, int, str]], how: judge.Bursts, latency: bool
@@ -74,7 +74,7 @@ def any_sides(draw: st.DrawFn) -> Count:
     return Count(n=n, bad=bad, buckets=draw(st.dictionaries(st.sampled_from(["50", "100", "500"]), st.integers(0, n))))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.tuples(

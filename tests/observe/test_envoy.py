@@ -121,7 +121,7 @@ def test_no_waypoint_is_no_data() -> None:
     assert look([], {}).readings[WEB] == NoData(service=WEB, reason="no waypoint is running")
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 50), st.sampled_from(["ok", "ok", "twice", "silent"])), max_size=30))
 def test_the_deltas_sum_to_what_the_pod_counted(steps: list[tuple[int, str]]) -> None:
     total, at, seen = 0, 1.0, 0
@@ -138,3 +138,37 @@ def test_the_deltas_sum_to_what_the_pod_counted(steps: list[tuple[int, str]]) ->
     found = look([scrape("a", counters(at + 1, (total, 0), (0, 0)))], cursor)
     seen += sum(c.n for sides in reading(found).counts.values() for c in sides.values())
     assert seen == total
+
+
+def copied(at: float, safe: tuple[int, int], copies: tuple[int, int], *, start: float = 1.0) -> dict[str, Any]:
+    """Counters with those of copies beside them; the source has had 1000 requests in all."""
+    made = counters(at, (1000, 0), (0, 0), start=start)
+    beside = counters(at, safe, copies)["routes"]["shop/web/80"]["backends"]
+    made["routes"]["shop/web/80"]["shadow"] = beside
+    return made
+
+
+def test_copies_are_read_beside_the_requests_and_never_among_them() -> None:
+    first = look([scrape("a", counters(1, (1000, 0), (0, 0)))], {})
+    second = look([scrape("a", copied(2, (80, 1), (8, 4)))], first.cursor)
+    assert reading(second).shadows == {
+        "legacy": {
+            Side.SOURCE: Count(n=80, bad=1, buckets={"100": 40}),
+            Side.TARGET: Count(n=8, bad=4, buckets={"100": 4}),
+        }
+    }
+    assert all(c.n == 0 for c in reading(second).counts["legacy"].values())
+    assert reading(first).shadows == {}
+    third = look([scrape("a", copied(3, (80, 1), (10, 4)))], second.cursor)
+    assert {side: c.n for side, c in reading(third).shadows["legacy"].items()} == {Side.SOURCE: 0, Side.TARGET: 2}
+
+
+def test_copies_of_an_earlier_attempt_are_not_counted_again() -> None:
+    """A waypoint tells them for as long as its Envoy lives, copied or not."""
+    first = look([scrape("a", copied(1, (80, 1), (8, 4)))], {})
+    second = look([scrape("a", copied(2, (80, 1), (8, 4)))], first.cursor)
+    assert reading(first).shadows == {}
+    assert sum(c.n for sides in reading(second).shadows.values() for c in sides.values()) == 0
+    again = look([scrape("a", copied(3, (5, 0), (1, 0), start=90.0))], second.cursor)
+    assert reading(again).restarted
+    assert reading(again).shadows["legacy"][Side.SOURCE].n == 5

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landbridge.assess import assess
+from landbridge.connect.manifests import waypoint
+from landbridge.connect.options import Options
 from landbridge.errors import BlockedError, DocumentError
 from landbridge.judge import power
 from landbridge.lab.shop.objects import manifests
@@ -69,6 +71,26 @@ def test_one_service() -> None:
         ("leave", "unadopt-target"),
     ]
     assert kinds(plan, "shop/*") == [("ground", "copy")]
+
+
+def test_waypoints_that_keep_policies_are_told_what_pods_policies_will_see() -> None:
+    """waypoint.md 4: on the target none of them runs yet, and on the source none in the end."""
+    ports = [{"name": "web", "containerPort": 8080}, {"name": "dns", "containerPort": 53, "protocol": "UDP"}]
+    objects = [thing("Namespace", "shop", ""), deployment("web", container(ports=ports)), service("web")]
+    plan = plan_of(objects, data_plane={"policies": "enforce"})
+    told = [act.args for act in adoptions(plan)]
+    wanted = {"policies": "enforce", "pods": [{"labels": {"app": "web"}, "ports": {"web": 8080}}]}
+    assert told == [{"side": side, **wanted} for side in ("source", "target")]
+    assert load(dump(plan)) == plan
+    with pytest.raises(DocumentError) as refused:
+        load(dump(plan).replace("web: 8080", "web: true"))
+    assert all("pods has to be a list" in mistake.message for mistake in refused.value.mistakes)
+    assert not any(act.args.keys() & wanted.keys() for act in adoptions(plan_of(objects)))
+
+
+def adoptions(plan: Plan) -> list[Act]:
+    every = [act for wave in plan.waves for entry in wave.services for act in entry.acts]
+    return [act for act in every if act.kind is ActKind.ADOPT]
 
 
 def test_the_shop() -> None:
@@ -254,13 +276,43 @@ def test_steps_are_stretched_until_they_see_ten_times_the_errors_where_the_rate_
         assert {act.args["dwell"] for act in weights_of(plan_of(healthy(), **changed)).values()} == {300}
 
 
+def test_a_shadow_comes_before_the_first_weight_where_one_is_asked_for() -> None:
+    assert not [act for _, act in kinds(plan_of(healthy()), "shop/web") if act == "shadow"], "off unless asked for"
+    plan = plan_of(healthy(), steps=(50, 100), shadow={"percent": 20, "dwell": "2m"})
+    names = [act for _, act in kinds(plan, "shop/web")]
+    assert names.index("shadow") == names.index("weight-50") - 1
+    (act,) = [a for w in plan.waves for e in w.services for a in e.acts if a.kind is ActKind.SHADOW]
+    assert (act.args, act.guards) == ({"percent": 20, "dwell": 120.0}, ("raise", "drift", "silence", "alpha"))
+    assert act.note.startswith("nothing of it is seen by users; sees ten times the errors after about")
+    assert load(dump(plan)) == plan
+    rated = {"shop/web": {"requestRate": 200, "shadow": {"percent": 10}}}
+    text = dump(plan_of(healthy(), services=rated))
+    assert "users; 1,200 copies if all 12,000 requests are GET or HEAD: sees" in text
+    mine = {"shop/web": {"shadow": {"percent": 0}}}
+    assert plan_of(healthy(), shadow={"percent": 20}, services=mine) == plan_of(healthy(), services=mine)
+
+
+def test_the_service_that_selects_trusted_callers_is_none_to_move() -> None:
+    """`connect` makes it in every namespace that moves; it is headless, which would be a blocker."""
+    found = [item for item in waypoint("legacy", "shop", Options(namespaces=("shop",))) if item["kind"] == "Service"]
+    assert [item["metadata"]["name"] for item in found] == ["landbridge-trusted"]
+    assert plan_of([*healthy(), *found]) == plan_of(healthy())
+
+
+def test_a_router_without_a_shadow_is_named() -> None:
+    with pytest.raises(DocumentError) as caught:
+        plan_of(healthy(), router="trafficsplit", shadow={})
+    assert any("trafficsplit cannot copy requests" in str(mistake) for mistake in caught.value.mistakes)
+
+
 def test_a_service_that_is_too_quiet_is_named_with_what_to_do() -> None:
     plan = plan_of(healthy(), services={"shop/web": {"requestRate": 0.02}})
     found = weights_of(plan)
     assert found[1].args["dwell"] == 3600
     assert "cannot decide here: bake at one share for days, or send synthetic load" in found[1].note
     assert "sees only ratios above" in found[25].note
-    assert "# 1 service is too quiet for some steps (cannot decide here): shop/web." in dump(plan)
+    told = "# 1 service is too quiet for some steps (cannot decide here): shop/web. What helps: load of your own"
+    assert told in dump(plan)
     assert "too quiet" not in dump(plan_of(healthy(), services={"shop/web": {"requestRate": 200}}))
 
 

@@ -39,6 +39,7 @@ def story(reason: str = "errors 9 of 50") -> Any:
         Entry(service=PAY, act=act.id, outcome=Outcome.STARTED, at=1e9),
         Entry(service=PAY, act=act.id, outcome=Outcome.VERDICT, at=1e9 + 5, detail={"reason": reason, "e": 104.25}),
         Entry(service=PAY, act=act.id, outcome=Outcome.UNDONE, at=1e9 + 5.1),
+        Entry(service=PAY, act=act.id, outcome=Outcome.DONE, at=1e9 + 9, detail={"reason": "0 of 77 failed"}),
     ]
     states = {PAY: State(service=PAY, phase=Phase.ROLLED_BACK, reason=reason)}
     commands = [Command(seq=1, what=What.RESUME, service=None, by="anna", at=1e9 + 9)]
@@ -55,6 +56,7 @@ def test_counts_and_decisions_are_told() -> None:
     page = render(told)
     assert "104.2" in page
     assert "errors 9 of 50" in page
+    assert "0 of 77 failed" in page, "an advance is a decision, too, and has its numbers"
     assert "anna" in page
     assert page.count("<svg") == 4
 

@@ -30,7 +30,7 @@ from landbridge.run.runner import Summary, run
 from landbridge.run.status import read_status
 from landbridge.run.turns import Event
 from tests.connect.bed import Bed, growth
-from tests.connect.conftest import CLOCK, _leave, clients
+from tests.connect.conftest import CLOCK, clients, leave
 from tests.run.accounts import Account, account, granted
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("run")]
@@ -67,13 +67,14 @@ class Migration:
 
 
 @pytest.fixture
-async def migration(lab: Lab, tmp_path: Path) -> AsyncIterator[Migration]:
+async def migration(joinable: Lab, tmp_path: Path) -> AsyncIterator[Migration]:
+    lab = joinable
     bed = Bed(namespace=f"run-{secrets.token_hex(3)}", image=lab.images["python"])
     async with AsyncExitStack() as stack:
         legacy, eks = clients(lab)
         for k8s in (legacy, eks):
             stack.push_async_callback(k8s.close)
-        stack.push_async_callback(_leave, bed, legacy, eks)
+        stack.push_async_callback(leave, bed, legacy, eks)
         for k8s in (legacy, eks):
             await bed.lay(k8s)
         await connect(legacy, eks, Options(namespaces=(bed.namespace,), image=lab.images["landbridge"]))

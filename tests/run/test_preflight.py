@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from landbridge.clients.kinds import CLUSTERROLE, DEPLOYMENT, HPA, LEASE, SECRET, TRAFFICSPLIT
-from landbridge.clock import SystemClock
+from landbridge.clock import SystemClock, wait_for
 from landbridge.errors import AccessError, Exit
 from landbridge.lab import ApiServer
 from landbridge.model.journal import Phase, What
@@ -30,6 +30,7 @@ from landbridge.run.turns import Event
 from tests.run.accounts import WRITES, Account, account, granted, without
 from tests.run.conftest import Pair
 from tests.run.test_rights import act
+from tests.run.test_runner import plan_of
 from tests.run.traffic import Traffic
 
 pytestmark = pytest.mark.api
@@ -160,6 +161,45 @@ async def test_the_rights_are_enough_and_each_is_used(
     }
     assert used[Side.SOURCE] == granted(wanted[Side.SOURCE]) - unseen
     assert used[Side.TARGET] == granted(wanted[Side.TARGET]) - unseen - inside
+
+
+async def test_a_refusal_on_the_way_home_ends_with_7_and_goes_on_when_it_is_granted(
+    pair: Pair, api_pair: tuple[ApiServer, ApiServer], tmp_path: Path
+) -> None:
+    web = await pair.service("web")
+    plan = plan_of(web, weights=(5, 100), dwell=1.0)
+    plan = replace(plan, bounds=replace(plan.bounds, max_hold_dwells=2))
+    silent = Traffic(pair.source, pair.target, CLOCK, silent={web})
+    wanted = await needed(pair.source, pair.target, in_reach(agenda(plan)))
+    back = Scope(services=frozenset(), last_wave=-1)
+    async with accounts(pair, api_pair, wanted) as mine:
+        clusters = (mine[0].k8s, mine[1].k8s)
+        assert (await run(tmp_path, lambda: plan, *clusters, provider=silent)).states[web].phase is Phase.HELD
+        (role,) = [item for item in mine[0].made if item["kind"] == "Role" and _space(item) == pair.namespace]
+        less = [{**rule, "verbs": ["get", "list"]} for rule in role["rules"]]
+        await pair.source.apply({**role, "rules": less})
+        with Journal(tmp_path / ".landbridge" / "journal.db") as journal:
+            journal.command(What.ROLLBACK, web, "ada", CLOCK.now())
+        summary = await run(tmp_path, lambda: plan, *clusters, scope=back, provider=silent)
+        error = summary.error()
+        assert summary.states[web].phase is Phase.FAILED
+        assert isinstance(error, AccessError)
+        assert error.exit_code is Exit.ACCESS
+        assert "permission" in error.what
+        await pair.source.apply(role)
+
+        async def granted_again() -> bool:
+            return not await missing(mine[0].k8s, list(wanted[Side.SOURCE]))
+
+        await wait_for(granted_again, what="the roles known to the API server", within=20, clock=CLOCK)
+        summary = await run(tmp_path, lambda: plan, *clusters, provider=silent)
+    assert summary.error() is None
+    assert summary.states[web].phase is Phase.ROLLED_BACK
+    assert await pair.weights("web") == (0, 0)
+
+
+def _space(item: Mapping[str, Any]) -> str:
+    return str(item["metadata"].get("namespace", ""))
 
 
 async def test_what_is_missing_is_named_before_anything_is_written(

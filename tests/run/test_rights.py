@@ -49,6 +49,7 @@ EVERYTHING = [
     act(ActKind.UNPIN, objects=["autoscaling/v2 HorizontalPodAutoscaler shop web"]),
     act(ActKind.ADOPT, side="source"),
     act(ActKind.ADOPT, side="target"),
+    act(ActKind.EXPORT, side="source"),
     act(ActKind.SPLIT, replicas=2),
     act(ActKind.WEIGHT, percent=5),
     act(ActKind.FINISH),
@@ -194,7 +195,7 @@ names = st.sets(st.sampled_from("abc")).map(lambda found: tuple(sorted(found)))
 verbs = st.sets(st.sampled_from(["get", "patch", "delete"]), min_size=1).map(lambda found: tuple(sorted(found)))
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(verbs, names, st.lists(st.tuples(verbs | st.just(("*",)), names, st.sampled_from(["*", "pods", "pods/log"]))))
 def test_what_rules_grant_is_what_rbac_grants(
     wanted: tuple[str, ...], named: tuple[str, ...], given: list[tuple[tuple[str, ...], tuple[str, ...], str]]
@@ -262,3 +263,9 @@ def test_kinds_are_those_that_the_cluster_serves() -> None:
     served = {**SERVED, ("example.org", "Widget"): (Kind("example.org/v1", "Widget", "widgetry"),)}
     found = of(EVERYTHING, Side.TARGET, {Side.SOURCE: served, Side.TARGET: served})
     assert "create widgetry.example.org shop unknown-to-both" in found
+
+
+def test_each_side_needs_rights_on_what_its_own_router_writes() -> None:
+    split = act(ActKind.SPLIT, plane="linkerd", router={"source": "serviceprofile", "target": "httproute-linkerd"})
+    found = {(right.side, right.group) for right in rights([split], BOTH) if right.namespace == "shop"}
+    assert found == {(Side.SOURCE, "linkerd.io"), (Side.TARGET, "policy.linkerd.io")}

@@ -16,8 +16,10 @@ from landbridge.errors import DriftError, Exit
 from landbridge.model.journal import Phase, What
 from landbridge.model.plan import Act, ActKind, Bounds, Plan, ServicePlan, Wave
 from landbridge.model.service import ServiceId
+from landbridge.run import expiry
 from landbridge.run.journal import Journal
 from landbridge.run.runner import Summary, rehearse, run
+from landbridge.run.status import read_status
 from landbridge.run.turns import Event
 from tests.run.conftest import Pair
 from tests.run.traffic import Traffic
@@ -52,7 +54,7 @@ class Running:
         self.traffic = Traffic(pair.source, pair.target, CLOCK)
         self.events: list[Event] = []
 
-    async def run(self) -> Summary:
+    async def run(self, *, wait: bool = False) -> Summary:
         return await run(
             self.folder,
             lambda: self.plan,
@@ -60,14 +62,15 @@ class Running:
             self.pair.target,
             provider=self.traffic,
             tell=self.events.append,
+            wait=wait,
         )
 
     def journal(self) -> Journal:
         return Journal(self.folder / ".landbridge" / "journal.db")
 
     @asynccontextmanager
-    async def beside(self) -> AsyncIterator[asyncio.Task[Summary]]:
-        task = asyncio.create_task(self.run())
+    async def beside(self, *, wait: bool = False) -> AsyncIterator[asyncio.Task[Summary]]:
+        task = asyncio.create_task(self.run(wait=wait))
         try:
             yield task
         finally:
@@ -168,6 +171,37 @@ async def test_silence_holds_and_then_waits_for_a_person(pair: Pair, tmp_path: P
     work.traffic.silent.clear()
     work.plan = replace(work.plan, bounds=replace(work.plan.bounds, max_hold_dwells=30))
     assert (await work.run()).states[web].phase is Phase.DONE
+
+
+async def test_a_run_that_waits_stays_and_watches_until_a_person_has_decided(pair: Pair, tmp_path: Path) -> None:
+    web = await pair.service("web")
+    work = Running(pair, tmp_path, plan_of(web, weights=(5, 95, 100), dwell=1.0))
+    work.plan = replace(work.plan, bounds=replace(work.plan.bounds, max_hold_dwells=3))
+    work.traffic.silent.add(web)
+    async with work.beside(wait=True) as task:
+
+        async def held() -> bool:
+            with work.journal() as book:
+                found = book.state(web)
+            return found is not None and found[1].phase is Phase.HELD
+
+        await work.until(held)
+        looks = work.traffic.looks
+
+        async def watched() -> bool:
+            return work.traffic.looks > looks + 2
+
+        await work.until(watched)
+        assert not task.done()
+        with work.journal() as book:
+            assert expiry.find(book, work.plan, read_status(book, work.plan, CLOCK.now()).rows) is not None
+            book.command(What.ROLLBACK, web, "ada", CLOCK.now())
+        summary = await task
+    assert summary.states[web].phase is Phase.ROLLED_BACK
+    assert summary.error() is None
+    with work.journal() as book:
+        assert book.fact(expiry.GONE) is not None
+        assert expiry.find(book, work.plan, read_status(book, work.plan, CLOCK.now()).rows) is None
 
 
 async def test_a_waypoint_that_does_not_obey_holds_the_weight(pair: Pair, tmp_path: Path) -> None:

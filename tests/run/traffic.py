@@ -24,7 +24,10 @@ class Traffic:
     silent: set[ServiceId] = field(default_factory=set)
     stuck: dict[ServiceId, int] = field(default_factory=dict)
     """What the target's waypoint goes on to obey, whatever its split says."""
+    unsafe: set[ServiceId] = field(default_factory=set)
+    """Services that are asked by POST only."""
     looks: int = 0
+    copied: int = 0
 
     async def read(self, routes: Sequence[Route], cursor: Cursor) -> Look:
         self.looks += 1
@@ -45,4 +48,17 @@ class Traffic:
                 Side.SOURCE: Count(n=self.requests - new, bad=0),
             }
             weights[f"waypoint-{k8s.name}"] = percent if k8s is self.source else self.stuck.get(service, percent)
-        return Reading(service=service, counts=counts, weights=weights)
+        return Reading(service=service, counts=counts, weights=weights, shadows=await self._shadows(service))
+
+    async def _shadows(self, service: ServiceId) -> dict[str, dict[Side, Count]]:
+        """Half of the requests are safe, and of these as many are copied as the live split says."""
+        split = await self.source.get(TRAFFICSPLIT, service.name, service.namespace)
+        backend, _, percent = split["metadata"]["annotations"].get("landbridge.dev/shadow", "").partition("=")
+        if not percent:
+            return {}
+        assert backend == f"{service.name}-eks"
+        safe = 0 if service in self.unsafe else self.requests // 2
+        copies = safe * int(percent) // 100
+        self.copied += copies
+        bad = round(copies * self.bad.get(service, 0.0))
+        return {self.source.name: {Side.SOURCE: Count(n=safe), Side.TARGET: Count(n=copies, bad=bad)}}

@@ -184,14 +184,14 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.text() | st.text(alphabet="{}[]:,&*!|>'\"-?# \n\tab1~%@`") | values.map(quote))
 def test_random_text_is_never_a_traceback(text: str) -> None:
     outcome = attempt(text)
     assert outcome is None or (outcome and all(outcome))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from([f.alias or n for n, f in Migration.model_fields.items()]), values))
 def test_random_values_in_known_places_are_never_a_traceback(data: dict[str, object]) -> None:
     outcome = attempt(quote(data))
@@ -201,7 +201,7 @@ def test_random_values_in_known_places_are_never_a_traceback(data: dict[str, obj
 plain = st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.text() | st.floats(-1e9, 1e9, allow_nan=False)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.lists(plain | st.dictionaries(st.text(min_size=1, max_size=6), plain, max_size=3), max_size=5))
 def test_what_is_quoted_reads_back(data: list[object]) -> None:
     document = read(f"a: {quote(data)}", "x")
@@ -211,3 +211,18 @@ def test_what_is_quoted_reads_back(data: list[object]) -> None:
 
 def test_words_of_yaml_1_1_are_words() -> None:
     assert read("country: no\nmode: 0755x\nx: 010", "x").data == {"country": "no", "mode": "0755x", "x": 10}
+
+
+def test_a_shadow_is_off_until_asked_for_and_each_service_has_its_own() -> None:
+    web, cart = ServiceId("shop", "web"), ServiceId("shop", "cart")
+    assert parse(ENDS).shadow_of(web).percent == 0
+    found = parse(ENDS + "shadow: {dwell: 2m}\nservices:\n  shop/web: {shadow: {percent: 0}}\n")
+    assert (found.shadow_of(cart).percent, found.shadow_of(cart).dwell, found.shadow_of(web).percent) == (10, 120, 0)
+
+
+def test_a_shadow_needs_waypoints_that_count_it() -> None:
+    prometheus = "metrics: {provider: prometheus, source: {url: 'http://a'}, target: {url: 'http://b'}}\n"
+    with pytest.raises(DocumentError) as caught:
+        parse(ENDS + prometheus + "shadow: {}\n")
+    assert any("only landbridge's waypoints copy" in str(mistake) for mistake in caught.value.mistakes)
+    assert parse(ENDS + prometheus).shadow.percent == 0

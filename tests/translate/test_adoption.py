@@ -71,7 +71,7 @@ INGRESS = {"rules": [{"http": {"paths": [{"backend": {"service": {"name": "web"}
     ],
 )
 def test_a_service_that_cannot_be_adopted_names_its_rule(rule: str, made: Manifest) -> None:
-    found = not_adoptable(made, other="eks")
+    found = not_adoptable(made)
     assert found is not None
     assert found.rule == rule
     assert found.advice
@@ -131,16 +131,16 @@ def test_topology_forbids_only_where_there_are_zones() -> None:
     assert not_adoptable(annotated("service.kubernetes.io/topology-mode", "Disabled"), zones=2) is None
 
 
-def test_the_mirror_must_fit_as_well_as_the_leaf() -> None:
-    assert not_adoptable(service("w" * 58), other="eks") is None
-    found = not_adoptable(service("w" * 58), other="eks-production")
+def test_the_leafs_name_must_fit() -> None:
+    assert not_adoptable(service("w" * 58)) is None
+    found = not_adoptable(service("w" * 59))
     assert found is not None
     assert found.rule == "long-name"
 
 
 def test_an_ordinary_service_and_a_load_balancer_with_node_targets_are_fine() -> None:
     ports = [{"port": 80, "nodePort": 30080, "targetPort": 8080}]
-    assert not_adoptable(service(), other="eks", namespace=namespace()) is None
+    assert not_adoptable(service(), namespace=namespace()) is None
     assert not_adoptable(service(type="LoadBalancer", ports=ports, externalTrafficPolicy="Cluster")) is None
     assert not_adoptable(service(sessionAffinity="ClientIP")) is None
 

@@ -128,7 +128,7 @@ def some_policies(draw: st.DrawFn) -> list[Manifest]:
 ADOPTED = (fronted("web"), fronted("cart"), fronted("cart", "stock"))
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(some_policies())
 def test_who_could_call_still_can_and_nobody_is_isolated_who_was_not(before: list[Manifest]) -> None:
     """waypoint.md 4: caller to waypoint with the original callers; waypoint to leaf, gateway, API server, DNS."""
@@ -151,7 +151,7 @@ def test_who_could_call_still_can_and_nobody_is_isolated_who_was_not(before: lis
             assert bool(isolating(before, pod, way)) == bool(isolating(after, pod, way))
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(some_policies())
 def test_who_could_call_nothing_there_cannot_call_the_waypoint_unless_it_is_said(before: list[Manifest]) -> None:
     found = network(*before, services=ADOPTED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from cyclopts import Parameter
 
 from landbridge.agent.options import Options, Role, pod_name
 from landbridge.clock import SystemClock
+from landbridge.model.exports import Exports
 
 app = cyclopts.App(name="agent", help="The process inside a cluster that makes Envoy obey; it is started by connect.")
 CHILD = "LANDBRIDGE_AGENT_CHILD"  # set in the process that works, so that it does not supervise another
@@ -31,6 +33,8 @@ def agent(
     serve: str = "0.0.0.0:15020",
     kubeconfig: Path | None = None,
     link: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    policies: str = "",
+    exports: str = "{}",
     seed: bool = False,
 ) -> int:
     """Feed the Envoy beside it: splits, endpoints and exports of the cluster become its files.
@@ -50,6 +54,9 @@ def agent(
         serve: Where counters and state are offered, read-only.
         kubeconfig: Another way to the API server than the pod's ServiceAccount.
         link: Another cluster's name; may be repeated. Default: those whose link Secret may be read.
+        policies: enforce: a waypoint lets in whom the NetworkPolicies of a Service's pods let in. It then reads
+            those of its namespace, and pods and namespaces as far as they name them.
+        exports: What the other clusters may see, as JSON; default: what has the export label.
         seed: Only write what Envoy needs to start, and end.
     """
     options = Options(
@@ -63,8 +70,10 @@ def agent(
         serve=serve,
         kubeconfig=kubeconfig,
         links=link,
+        exports=Exports.read(json.loads(exports)),
         holder=pod_name(),
         uid=os.environ.get("POD_UID", ""),
+        policies=policies,
     )
     if seed:
         from landbridge.agent.seed import seed as write

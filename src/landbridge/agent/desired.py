@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from landbridge.agent import endpoints, names, ports
 from landbridge.agent.lease import gone_home
-from landbridge.agent.links import Link, callers, remote_of
+from landbridge.agent.links import LABELLED, Link, callers, remote_of
 from landbridge.agent.split import Declared, Expiry, Obeyed, Split, obey
-from landbridge.envoy.state import Backend, Export, Gateway, Listener, Waypoint, by_key
+from landbridge.envoy.state import Backend, Export, Gateway, HeaderRoute, Listener, Shadow, Waypoint, by_key
+from landbridge.model.exports import Exports, is_flat
 from landbridge.model.service import Manifest, Protocol
+
+EVERYBODY: Mapping[str, tuple[str, ...] | None] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,15 @@ class World:
     slices: Mapping[str, Sequence[Manifest]] = field(default_factory=dict)
     splits: Collection[Manifest] = ()
     routes: Collection[Manifest] = ()
+    mirrors: Mapping[str, Sequence[str]] = field(init=False)
+    """The mirrors of each Service here, by its name, in order."""
+
+    def __post_init__(self) -> None:
+        found: dict[str, list[str]] = defaultdict(list)
+        for name in sorted(self.services):
+            if self.is_mirror(name):
+                found[names.remote_service(self.services[name])[1]].append(name)
+        object.__setattr__(self, "mirrors", found)
 
     @classmethod
     def of(
@@ -33,20 +45,12 @@ class World:
         routes: Iterable[Manifest] = (),
     ) -> World:
         """The part of the cluster that lies in one namespace."""
-        found = cls.each(services, slices).get(namespace) or cls({})
-        return cls(found.services, found.slices, tuple(splits), tuple(routes))
-
-    @classmethod
-    def each(cls, services: Iterable[Manifest], slices: Iterable[Manifest]) -> dict[str, World]:
-        """Every namespace's part of the cluster, without splits; one with neither Service nor slice is missing."""
-        named: dict[str, dict[str, Manifest]] = defaultdict(dict)
-        by_service: dict[str, dict[str, list[Manifest]]] = defaultdict(dict)
-        for item in services:
-            named[item["metadata"].get("namespace") or ""][item["metadata"]["name"]] = item
+        by_service: dict[str, list[Manifest]] = defaultdict(list)
         for item in slices:
-            near = by_service[item["metadata"].get("namespace") or ""]
-            near.setdefault(names.label(item, names.SERVICE_NAME), []).append(item)
-        return {space: cls(named.get(space, {}), by_service.get(space, {})) for space in {*named, *by_service}}
+            if item["metadata"].get("namespace") == namespace:
+                by_service[names.label(item, names.SERVICE_NAME)].append(item)
+        own = [item for item in services if item["metadata"].get("namespace") == namespace]
+        return cls({item["metadata"]["name"]: item for item in own}, by_service, tuple(splits), tuple(routes))
 
     def local_slices(self, service: str) -> Sequence[Manifest]:
         """The slices of a Service's own pods here: its leaf's, or its own that no agent wrote.
@@ -83,55 +87,69 @@ def waypoint(
     expired_at: Callable[[str], float | None],
     now: float,
     bind: str = "::",
+    callers: Mapping[str, tuple[str, ...] | None] = EVERYBODY,
 ) -> tuple[Waypoint, dict[str, Obeyed]]:
     """What a namespace's waypoint has to do, and the weights in force by Service.
 
     `last` is what was in force before; `expired_at` says when (monotonic seconds) a run lease ran out; `now` is
-    monotonic.
+    monotonic. `callers` are the networks that may call, by `<service>/<port>`; who is not named is called by all.
     """
     adopted = sorted({item.service for item in allocations.values() if not world.is_mirror(item.service)})
-    said, mirrors = Declared(world.splits, world.routes), _ready_mirrors(world)
+    said = Declared(world.splits, world.routes)
     splits = {name: said.of(name) for name in adopted}
     home = _homeward(world, splits, expired_at, now)
     known = frozenset(world.services)
-    defaults = {name: _default(world, name, mirrors) for name in adopted}
     obeyed = {
-        name: obey(splits[name], default=defaults[name], known=known, go_home=name in home, last=last.get(name))
+        name: obey(
+            splits[name],
+            default=_default(world, name),
+            known=known,
+            go_home=name in home,
+            last=last.get(name),
+            alive=_alive(splits[name], expired_at),
+        )
         for name in adopted
     }
-    listeners = [_listener(namespace, world, item, splits, obeyed) for item in allocations.values()]
+    listeners = [
+        replace(_listener(namespace, world, item, splits, obeyed), callers=callers.get(f"{item.service}/{item.port}"))
+        for item in allocations.values()
+    ]
     return Waypoint(cluster=cluster, namespace=namespace, listeners=by_key(listeners), bind=bind), obeyed
 
 
 def gateway(
-    cluster: str, services: Iterable[Manifest], worlds: Mapping[str, World], links: Sequence[Link], bind: str = "::"
+    cluster: str,
+    services: Iterable[Manifest],
+    worlds: Mapping[str, World],
+    links: Sequence[Link],
+    bind: str = "::",
+    policy: Exports = LABELLED,
 ) -> Gateway:
-    """What a cluster's gateway has to do: every exported Service and port, to the pods here and never to the apex."""
-    exported = [item for item in services if is_exported(item)]
+    """What a cluster's gateway has to do: every exported Service and port, to the pods here and never to the apex.
+
+    A headless Service is there as a whole, and by each pod that has a host name: as `<hostname>.<service>`.
+    """
+    exported = [item for item in services if policy.covers(item) and not is_flat(item)]
     exports = [
         Export(
             namespace=namespace,
-            service=name,
+            service=f"{pod}.{name}" if pod else name,
             port=int(str(port["port"])),
             protocol=endpoints.protocol_of(port, stated),
-            endpoints=endpoints.ready(worlds[namespace].local_slices(name), str(port.get("name") or "")),
+            endpoints=endpoints.ready(found, str(port.get("name") or "")),
             affinity=item["spec"].get("sessionAffinity") == "ClientIP",
         )
         for item in exported
         for namespace, name in [(item["metadata"]["namespace"], item["metadata"]["name"])]
         for stated in [endpoints.stated_of(worlds[namespace].services.get(names.leaf_name(name)), item)]
-        for port in endpoints.ports_of(item)
+        for pod, found in endpoints.by_hostname(worlds[namespace].local_slices(name), each=names.is_headless(item))
+        for port in policy.ports(item)
         if (port.get("protocol") or "TCP") == "TCP"
     ]
     spaces = {item.namespace for item in exports}
     allowed = sorted({identity for link in links for identity in callers(link, spaces)})
     ordered = sorted(exports, key=lambda item: (item.namespace, item.service, item.port))
     return Gateway(cluster=cluster, exports=tuple(ordered), allowed=tuple(allowed), bind=bind)
-
-
-def is_exported(service: Manifest) -> bool:
-    """Whether the other cluster may see a Service; a mirror is never exported again (no loops)."""
-    return names.label(service, names.EXPORTED) == "true" and names.label(service, names.MIRRORED) != "true"
 
 
 def _homeward(
@@ -148,21 +166,17 @@ def _homeward(
     return gone_home(due, now)
 
 
-def _default(world: World, service: str, mirrors: Mapping[str, str]) -> str:
+def _alive(split: Split | None, expired_at: Callable[[str], float | None]) -> bool:
+    return split is not None and expired_at(split.run_lease) is None
+
+
+def _default(world: World, service: str) -> str:
     """Where traffic goes without a split: the leaf, or a ready mirror while the leaf has nobody."""
     leaf = names.leaf_name(service)
     if endpoints.addresses(world.local_slices(service)):
         return leaf
-    return mirrors.get(service, leaf)
-
-
-def _ready_mirrors(world: World) -> dict[str, str]:
-    """The first mirror of each Service that has endpoints."""
-    found: dict[str, str] = {}
-    for name in sorted(world.services):
-        if world.is_mirror(name) and endpoints.addresses(world.slices.get(name, ())):
-            found.setdefault(names.annotation(world.services[name], names.REMOTE_NAME).partition(".")[0], name)
-    return found
+    ready = [name for name in world.mirrors.get(service, ()) if endpoints.addresses(world.slices.get(name, ()))]
+    return ready[0] if ready else leaf
 
 
 def _listener(
@@ -175,9 +189,14 @@ def _listener(
     split = splits.get(item.service)
     weights = dict(obeyed[item.service].at(item.port)) if item.service in obeyed else {item.service: 100}
     home = split.home if split else ""
-    if home and home in world.services:
-        weights.setdefault(home, 0)
+    for name in _both(world, item.service, home) if split else ():
+        weights.setdefault(name, 0)
+    extras = obeyed.get(item.service)
+    for name in (*extras.header.values(), *extras.shadow) if extras else ():
+        weights.setdefault(name, 0)
     found = [_backend(world, item, name, weight, fallback=name == home) for name, weight in sorted(weights.items())]
+    backends = tuple(backend for backend in found if backend is not None)
+    header, shadow = _extras(world, item, backends, extras) if extras else (None, None)
     owner = world.services.get(names.leaf_name(item.service)) or world.services.get(item.service)
     return Listener(
         namespace=namespace,
@@ -185,16 +204,45 @@ def _listener(
         port=item.port,
         listen=item.listen,
         protocol=item.protocol,
-        backends=tuple(backend for backend in found if backend is not None),
+        backends=backends,
         full_retry=owner is not None and names.annotation(owner, names.FULL_RETRY) == "true",
         affinity=item.affinity,
+        header=header,
+        shadow=shadow,
     )
+
+
+def _both(world: World, service: str, home: str) -> list[str]:
+    """The backends of a split, whether it names them or not: an HTTPRoute drops a weight of 0, and a side whose
+    clusters went while requests were on their way to it answered 503 to one in three ways home.
+    """
+    found = [home, names.leaf_name(service), *world.mirrors.get(service, ())]
+    return [name for name in found if name in world.services]
+
+
+def _extras(
+    world: World, item: ports.Allocation, backends: Sequence[Backend], obeyed: Obeyed
+) -> tuple[HeaderRoute | None, Shadow | None]:
+    """Header route and shadow of one port, as far as its protocol and its backends allow."""
+    there = {backend.service: backend.weight for backend in backends}
+    header = shadow = None
+    if item.protocol in {Protocol.HTTP, Protocol.GRPC} and obeyed.header and set(obeyed.header.values()) <= set(there):
+        trusted = endpoints.addresses(endpoints.foreign(world.slices.get(names.TRUSTED, ())))
+        header = HeaderRoute(trusted=tuple(sorted(trusted)), **obeyed.header)
+    for name, percent in obeyed.shadow.items():
+        if item.protocol is Protocol.HTTP and there.get(name) == 0:
+            shadow = Shadow(service=name, percent=percent)
+    return header, shadow
 
 
 def _backend(world: World, item: ports.Allocation, name: str, weight: int, *, fallback: bool) -> Backend | None:
     """One side of a listener; None for one that does not exist here and has no weight."""
     if world.is_mirror(name):
-        remote = remote_of(world.services[name], item.port)
+        mirror = world.services[name]
+        if names.label(mirror, names.REMOTE_DISCOVERY):
+            pods = endpoints.ready(world.slices.get(name, ()), _port_name(mirror, item))
+            return Backend(service=name, weight=weight, local=pods, fallback=fallback)
+        remote = remote_of(mirror, item.port)
         if remote is not None and item.protocol is not Protocol.UDP:
             return Backend(service=name, weight=weight, remote=remote, fallback=fallback)
         return Backend(service=name, weight=weight, local=(), fallback=fallback) if weight else None

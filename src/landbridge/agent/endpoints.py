@@ -73,6 +73,21 @@ def ready(slices: Iterable[Manifest], port: str, protocol: str = "TCP") -> tuple
     return tuple(Endpoint(address=address, port=number) for address, number in sorted(found))
 
 
+def by_hostname(slices: Sequence[Manifest], *, each: bool) -> Iterator[tuple[str, Sequence[Manifest]]]:
+    """The slices as a whole under the empty name and, for `each` pod that has a host name, those of that pod alone."""
+    yield "", slices
+    entries = [endpoint for item in slices for endpoint in item.get("endpoints") or ()] if each else []
+    for hostname in sorted({str(entry["hostname"]) for entry in entries if entry.get("hostname")}):
+        yield (
+            hostname,
+            [
+                item
+                | {"endpoints": [entry for entry in item.get("endpoints") or () if entry.get("hostname") == hostname]}
+                for item in slices
+            ],
+        )
+
+
 def addresses(slices: Iterable[Manifest]) -> frozenset[str]:
     """The ready addresses, whatever the port."""
     return frozenset(

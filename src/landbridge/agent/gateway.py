@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from landbridge.agent import names
 from landbridge.agent.desired import World, gateway
 from landbridge.agent.duties import Duties
 from landbridge.agent.files import Files
@@ -14,10 +15,11 @@ from landbridge.agent.leader import Election
 from landbridge.agent.linkbook import POLL_SECONDS, LinkBook
 from landbridge.agent.options import Options
 from landbridge.agent.watching import Pace, Signal, Watch, Watches
-from landbridge.clients.kubernetes import ENDPOINTSLICE, SERVICE, Kubernetes
+from landbridge.clients.kubernetes import ENDPOINTSLICE, NAMESPACE, SERVICE, Kubernetes
 from landbridge.envoy.render import files
 from landbridge.envoy.state import Waypoint
 from landbridge.errors import LandbridgeError
+from landbridge.model.service import Manifest
 
 log = structlog.get_logger()
 CHECK_SECONDS = 1.0
@@ -34,28 +36,32 @@ class GatewayAgent:
         self._signal = Signal()
         self._duty_signal = Signal()
         self._pace = Pace(k8s.clock, self._signal, most=2.0)  # Envoy reads a door of 3 MB for each of 409 exports
-        self._services = Watch(k8s, SERVICE, signal=self._signal)
-        self._slices = Watch(k8s, ENDPOINTSLICE, signal=self._signal)
+        self._services = Watch(k8s, SERVICE, signal=self._duty_signal)
+        self._slices = Watch(k8s, ENDPOINTSLICE, signal=self._duty_signal)
+        for watch in (self._services, self._slices):
+            watch.subscribe(self._changed)
         self._watches = Watches((self._services, self._slices))
+        self._namespaces = Watch(k8s, NAMESPACE, signal=Signal(), keep=_name_only)
         self._book = LinkBook(k8s, options.links)
         self._election = Election(k8s, options.holder, self._duty_signal)
-        self._duties = Duties(options, k8s, self._services, self._slices, self._book, self._duty_signal)
+        self._duties = Duties(
+            options, k8s, self._services, self._slices, self._namespaces, self._book, self._duty_signal
+        )
         self._problem = ""
 
     async def run(self) -> None:
         """Work until cancelled."""
-        async with self._watches, asyncio.TaskGroup() as group:
+        async with self._watches, Watches((self._namespaces,)), asyncio.TaskGroup() as group:
             group.create_task(self._follow_links(), name="links")
             group.create_task(self._election.run(), name="election")
             group.create_task(self._lead(), name="duties")
             while True:
                 woken = await self._signal.wait(IDLE_SECONDS if self._writer.acknowledged.active else CHECK_SECONDS)
-                self._duty_signal.pass_on(self._signal.take())
+                self._signal.take()
                 if not self._watches.synced or not self._book.known:
                     continue
                 if woken or not self._writer.acknowledged.active:
                     await self._pace.rest()
-                    self._duty_signal.pass_on(self._signal.take())
                     with self._pace.work():
                         await self._obey()
                 else:
@@ -67,15 +73,24 @@ class GatewayAgent:
 
     async def _obey(self) -> None:
         try:
-            services = self._services.items
-            worlds = World.each(services, self._slices.items)
+            policy = self._options.exports
+            services = [item for item in self._services.items if policy.covers(item)]
+            spaces = {item["metadata"]["namespace"] for item in services}
+            worlds = {
+                space: World.of(space, self._services.within(space), self._slices.within(space)) for space in spaces
+            }
             links = list(self._book.links.values())
-            state = gateway(self._options.cluster, services, worlds, links, self._options.bind)
+            state = gateway(self._options.cluster, services, worlds, links, self._options.bind, policy)
             wanted = files(state, self._options.places)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             self._say(f"an object cannot be understood, the last state is kept: {type(error).__name__}: {error}")
             return
         self._say((await self._writer.write(wanted)).problem)
+
+    def _changed(self, event: str, item: Manifest) -> None:
+        """Mirrors and our own slices are nothing to the gateway: it forwards to the pods behind leaves."""
+        if not names.is_mirror(item) and not names.ours(item):
+            self._signal.wake(event, item)
 
     async def _follow_links(self) -> None:
         while True:
@@ -128,3 +143,8 @@ class GatewayAgent:
     def obeyed_state(self) -> Waypoint | None:
         """A gateway divides nothing, so it counts nothing."""
         return None
+
+
+def _name_only(item: Manifest) -> Manifest:
+    meta = item["metadata"]
+    return {"metadata": {"name": meta["name"], "resourceVersion": meta["resourceVersion"]}}

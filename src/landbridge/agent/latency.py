@@ -13,14 +13,19 @@ QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 class RoundTrips:
-    """Seconds from a question to its answer on an open connection, with the moment of the question."""
+    """Seconds from a question to its answer on an open connection, with the moment of the question.
+
+    `problem` is why the last question had no answer, empty since one had.
+    """
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, float]] = deque(maxlen=MOST)
+        self.problem = ""
 
     def add(self, at: float, seconds: float) -> None:
         """Keep one; whatever was answered, a gateway that answers is alive."""
         self._seen.append((at, seconds))
+        self.problem = ""
 
     def report(self, now: float) -> dict[str, Any]:
         """`alive`, and the last minute's quantiles in milliseconds, None without an answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,7 +34,7 @@ class LinkBook:
 
     async def poll(self) -> bool:
         """Read all Secrets once; True when something changed. What cannot be read is no news."""
-        before = (self.known, {name: item["metadata"]["resourceVersion"] for name, item in self._secrets.items()})
+        before = (self.known, {cluster: self.version(cluster) for cluster in self._secrets})
         try:
             for cluster in self._named or await self._review():
                 name = names.LINK + cluster
@@ -47,7 +48,7 @@ class LinkBook:
             self.problem = error.what
         found = {cluster: read(secret) for cluster, secret in self._secrets.items()}
         self.links = {cluster: link for cluster, link in found.items() if link is not None}
-        return before != (self.known, {n: item["metadata"]["resourceVersion"] for n, item in self._secrets.items()})
+        return before != (self.known, {cluster: self.version(cluster) for cluster in self._secrets})
 
     def trusted(self) -> bytes:
         """The authorities of all other clusters, one PEM text."""
@@ -68,8 +69,9 @@ class LinkBook:
                 return None
 
     def version(self, cluster: str) -> str:
-        """The resourceVersion of a link's Secret: what tells that its content changed."""
-        return str(self._secrets.get(cluster, {}).get("metadata", {}).get("resourceVersion", ""))
+        """A digest of a link's content: a label or an annotation of its Secret is no change of the link."""
+        data = self._secrets.get(cluster, {}).get("data") or {}
+        return hashlib.sha256(repr(sorted(data.items())).encode()).hexdigest()
 
     async def _review(self) -> list[str]:
         """The clusters whose link Secret our role names, by SelfSubjectRulesReview."""

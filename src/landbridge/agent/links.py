@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from landbridge.agent import names
-from landbridge.envoy.state import Endpoint, Remote, sni
+from landbridge.envoy.state import Backend, Endpoint, Listener, Remote, Waypoint, sni
+from landbridge.model.exports import Exports, MirrorRules
 from landbridge.model.service import Manifest
 
 GATEWAY_PORT = 15443
+LABELLED = Exports()
+AS_USUAL = MirrorRules()
+
+Resolve = Callable[[str], Iterable[str]]
+"""The addresses behind a host name; none as long as nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """The other cluster: its name, its gateway's `host:port` addresses and the gateway's SPIFFE id."""
+    """The other cluster: its name, its gateway's `host:port` addresses (none: only flat mirrors) and SPIFFE id, what it
+    exports, and how that is mirrored here.
+    """
 
     cluster: str
     gateways: tuple[str, ...]
     identity: str
+    exports: Exports = LABELLED
+    rules: MirrorRules = AS_USUAL
 
 
 def read(secret: Manifest) -> Link | None:
@@ -28,9 +38,13 @@ def read(secret: Manifest) -> Link | None:
     try:
         content = json.loads(base64.b64decode((secret.get("data") or {})["link.json"]))
         return Link(
-            cluster=str(content["cluster"]), gateways=tuple(content["gateway"]), identity=str(content["identity"])
+            cluster=str(content["cluster"]),
+            gateways=tuple(content["gateway"]),
+            identity=str(content["identity"]),
+            exports=Exports.read(content.get("exports") or {}),
+            rules=MirrorRules.read(content.get("mirrors") or {}),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -44,8 +58,7 @@ def callers(link: Link, namespaces: Iterable[str]) -> set[str]:
 
 def remote_of(mirror: Manifest, port: int) -> Remote | None:
     """How a mirror's port is reached, from the mirror's own labels and annotations; None when they are incomplete."""
-    service, _, rest = names.annotation(mirror, names.REMOTE_NAME).partition(".")
-    namespace = rest.partition(".")[0]
+    namespace, service = names.remote_service(mirror)
     cluster = names.label(mirror, names.CLUSTER_NAME)
     identity = names.annotation(mirror, names.REMOTE_IDENTITY)
     try:
@@ -63,3 +76,31 @@ def gateway_endpoint(text: str) -> Endpoint:
     if not colon or not port.isdecimal():
         host, port = text, str(GATEWAY_PORT)
     return Endpoint(address=host.strip("[]"), port=int(port))
+
+
+def addresses_of(gateways: Iterable[Endpoint], resolve: Resolve) -> tuple[Endpoint, ...]:
+    """Gateways by address: every address of a host name, and the name itself while it has none."""
+    found = (
+        replace(gateway, address=address)
+        for gateway in gateways
+        for address in tuple(resolve(gateway.address)) or (gateway.address,)
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def by_address(state: Waypoint, resolve: Resolve) -> Waypoint:
+    """What a waypoint has to do, with its gateways by address; Envoy resolves a name that the agent could not."""
+    return replace(state, listeners=tuple(_listener(item, resolve) for item in state.listeners))
+
+
+def _listener(item: Listener, resolve: Resolve) -> Listener:
+    if all(backend.remote is None for backend in item.backends):
+        return item
+    return replace(item, backends=tuple(_backend(backend, resolve) for backend in item.backends))
+
+
+def _backend(backend: Backend, resolve: Resolve) -> Backend:
+    if backend.remote is None:
+        return backend
+    gateways = addresses_of(backend.remote.gateways, resolve)
+    return replace(backend, remote=replace(backend.remote, gateways=gateways))

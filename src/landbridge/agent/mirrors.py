@@ -7,43 +7,35 @@ mirror's name is left alone (linkerd.md 5, A19), and a mirror that a split still
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from landbridge.agent import endpoints, names
+from landbridge.agent.likeness import COPIED, KEPT, OURS, is_own, unit_of, wanted_mirrors
 from landbridge.agent.links import Link
-from landbridge.clients.kubernetes import SERVICE
+from landbridge.model.exports import is_flat
 from landbridge.model.service import Manifest
 
-LONGEST = 63
-RESOURCE_VERSION = "mirror.linkerd.io/remote-resource-version"
-NOT_COPIED = (
-    "mirror.linkerd.io/",
-    "multicluster.linkerd.io/",
-    names.PREFIX,
-    "kubectl.kubernetes.io/",
-    "argocd.argoproj.io/",
-    "meta.helm.sh/",
-    "helm.sh/",
-    "app.kubernetes.io/managed-by",
-    "app.kubernetes.io/instance",
-    "kustomize.toolkit.fluxcd.io/",
-    "helm.toolkit.fluxcd.io/",
-    "external-dns.alpha.kubernetes.io/",
-    "service.beta.kubernetes.io/",
-    "service.kubernetes.io/",
-    "endpointslice.kubernetes.io/",
-    "cloud.google.com/",
-    "prometheus.io/",
-)
-"""Keys that other controllers act upon: copied, they would fight over the mirror (linkerd2#11358)."""
+Key = tuple[str, str]
+"""Namespace and name of a Service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Apply:
-    """A mirror to make or to bring up to date."""
+class Create:
+    """A mirror to make."""
 
     manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """A mirror to bring up to date, from exactly the version that was read."""
+
+    namespace: str
+    name: str
+    patch: dict[str, Any]
+    version: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,119 +56,126 @@ class Skip:
     reason: str
 
 
-Change = Apply | Delete | Skip
+Change = Create | Update | Delete | Skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """What a plan has to know of this cluster.
+
+    `services` are all Services by (namespace, name), `namespaces` those in which mirrors may be, `in_use` the
+    (namespace, backend) pairs that some split gives a weight above 0.
+    """
+
+    services: Mapping[Key, Manifest]
+    namespaces: Collection[str]
+    in_use: Collection[Key] = field(default_factory=frozenset)
 
 
 def plan(
-    link: Link,
-    remote: Iterable[Manifest],
-    local: Mapping[tuple[str, str], Manifest],
-    *,
-    namespaces: Collection[str],
-    in_use: Collection[tuple[str, str]],
+    link: Link, remote: Iterable[Manifest], here: Here, hostnames: Mapping[Key, Sequence[str]] | None = None
 ) -> list[Change]:
     """All changes that make the mirrors of one link right; nothing when they are.
 
-    `remote` are the other cluster's exported Services, `local` all Services here by (namespace, name), `namespaces`
-    those that exist here, `in_use` the (namespace, backend) pairs that some split gives a weight above 0.
+    `remote` are the other cluster's exported Services, `hostnames` by (namespace, Service) the pods of headless ones.
     """
+    wanted = {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in remote}
+    have: dict[Key, list[Manifest]] = {}
+    for item in here.services.values():
+        if is_own(item, link.cluster):
+            have.setdefault(unit_of(item), []).append(item)
     changes: list[Change] = []
-    wanted: set[tuple[str, str]] = set()
-    for service in sorted(remote, key=lambda item: (item["metadata"]["namespace"], item["metadata"]["name"])):
-        namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
-        mirror = names.mirror_name(name, link.cluster)
-        have = local.get((namespace, mirror))
-        if reason := _refused(service, mirror, namespace, namespaces, have, link.cluster):
-            changes.append(Skip(namespace=namespace, name=mirror, reason=reason))
-            continue
-        wanted.add((namespace, mirror))
-        manifest = wanted_mirror(service, link)
-        if have is None or not _same(have, manifest):
-            changes.append(Apply(manifest=manifest))
-    for key, service in sorted(local.items()):
-        if is_own(service, link.cluster) and key not in wanted:
-            changes.append(_farewell(service, key, in_use))
+    for unit in sorted(wanted.keys() | have.keys()):
+        names_of = (hostnames or {}).get(unit)
+        changes += plan_one(link, wanted.get(unit), names_of, have.get(unit, ()), here)
     return changes
 
 
-def wanted_mirror(service: Manifest, link: Link) -> Manifest:
-    """The mirror Service of one exported Service: its ports, no selector, and how to reach it in its annotations."""
-    meta = service["metadata"]
-    labels = _copied(meta.get("labels")) | {
-        names.MIRRORED: "true",
-        names.CLUSTER_NAME: link.cluster,
-        names.MANAGED_BY: "landbridge",
-        names.SKIP_MIRROR: "true",
-    }
-    annotations = _copied(meta.get("annotations")) | {
-        names.REMOTE_NAME: f"{meta['name']}.{meta['namespace']}.svc.cluster.local",
-        RESOURCE_VERSION: str(meta.get("resourceVersion") or ""),
-        names.REMOTE_IDENTITY: link.identity,
-        names.GATEWAYS: json.dumps(list(link.gateways)),
-    }
-    if stated := names.annotation(service, names.PROTOCOLS):
-        annotations[names.PROTOCOLS] = stated
-    kept = ("name", "port", "protocol", "appProtocol")
-    ports = [{key: port[key] for key in kept if key in port} for port in endpoints.ports_of(service)]
-    return {
-        "apiVersion": SERVICE.api_version,
-        "kind": SERVICE.kind,
-        "metadata": {
-            "name": names.mirror_name(meta["name"], link.cluster),
-            "namespace": meta["namespace"],
-            "labels": labels,
-            "annotations": annotations,
-        },
-        "spec": {"ports": [{"protocol": "TCP", **port, "targetPort": port["port"]} for port in ports]},
-    }
+def plan_one(
+    link: Link, service: Manifest | None, hostnames: Sequence[str] | None, have: Collection[Manifest], here: Here
+) -> list[Change]:
+    """The changes for one Service of the other cluster, None when it is not exported; `have` are its mirrors here.
 
-
-def is_own(service: Manifest, cluster: str) -> bool:
-    """Whether a Service is a mirror that we made for this cluster."""
-    return (
-        names.label(service, names.MIRRORED) == "true"
-        and names.label(service, names.CLUSTER_NAME) == cluster
-        and names.label(service, names.MANAGED_BY) == "landbridge"
-    )
+    `hostnames` are its pods' if it is headless; None: nobody is behind it yet, so nobody knows how to mirror it.
+    """
+    changes: list[Change] = []
+    if service and hostnames is None and not have and link.rules.headless and names.is_headless(service):
+        meta = service["metadata"]
+        return [Skip(namespace=meta["namespace"], name=meta["name"], reason="it is headless and nobody is behind it")]
+    wanted = wanted_mirrors(link, service, hostnames or (), have) if service else []
+    kept: set[str] = set()
+    for manifest in wanted:
+        assert service is not None
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        live = here.services.get((namespace, name))
+        if reason := _refused(link, service, manifest, live, here.namespaces):
+            changes.append(Skip(namespace=namespace, name=name, reason=reason))
+        elif live is None:
+            kept.add(name)
+            changes.append(Create(manifest=manifest))
+        elif names.is_headless(live) == names.is_headless(manifest):  # else: taken away first, it cannot change
+            kept.add(name)
+            changes += _update(live, manifest)
+    return changes + [_farewell(item, here.in_use) for item in have if item["metadata"]["name"] not in kept]
 
 
 def _refused(
-    service: Manifest, mirror: str, namespace: str, namespaces: Collection[str], have: Manifest | None, cluster: str
+    link: Link, service: Manifest, mirror: Manifest, live: Manifest | None, namespaces: Collection[str]
 ) -> str:
-    spec = service.get("spec") or {}
-    if namespace not in namespaces:
+    if mirror["metadata"]["namespace"] not in namespaces:
         return "the namespace does not exist here, or does not move"
-    if len(mirror) > LONGEST:
-        return f"the name has {len(mirror)} characters, {LONGEST} are allowed"
-    if spec.get("type") == "ExternalName" or spec.get("clusterIP") == "None":
-        return "headless and ExternalName Services are not mirrored"
-    if not spec.get("ports"):
+    if (service.get("spec") or {}).get("type") == "ExternalName":
+        return "ExternalName Services are not mirrored"
+    if not mirror["spec"]["ports"]:
         return "it has no ports"
-    if have is not None and not is_own(have, cluster):
+    if not link.gateways and not is_flat(service):
+        return "the link has no gateway, so only flat Services are mirrored"
+    if live is not None and not is_own(live, link.cluster):
         return "a Service of that name is not ours"
     return ""
 
 
-def _farewell(service: Manifest, key: tuple[str, str], in_use: Collection[tuple[str, str]]) -> Change:
-    if key in in_use:
-        return Skip(namespace=key[0], name=key[1], reason="no longer exported, but a split still sends traffic there")
-    return Delete(namespace=key[0], name=key[1], version=service["metadata"]["resourceVersion"])
+def _farewell(mirror: Manifest, in_use: Collection[Key]) -> Change:
+    meta = mirror["metadata"]
+    if (meta["namespace"], meta["name"]) in in_use:
+        reason = "no longer exported, but a split still sends traffic there"
+        return Skip(namespace=meta["namespace"], name=meta["name"], reason=reason)
+    return Delete(namespace=meta["namespace"], name=meta["name"], version=meta["resourceVersion"])
 
 
-def _same(have: Manifest, want: Manifest) -> bool:
+def _update(have: Manifest, want: Manifest) -> list[Change]:
+    """Nothing, or one patch: what is copied and ours as it should be; what others have added is left alone."""
+    left = _taken(have), _taken(want)
+    meta: dict[str, dict[str, str | None]] = {}
     for part in ("labels", "annotations"):
-        present = have["metadata"].get(part) or {}
-        if any(present.get(key) != value for key, value in want["metadata"][part].items()):
-            return False
-    if (have.get("spec") or {}).get("selector"):
-        return False
-    return _ports(have) == _ports(want)
+        present, wanted = have["metadata"].get(part) or {}, want["metadata"][part]
+        changed: dict[str, str | None] = {key: value for key, value in wanted.items() if present.get(key) != value}
+        no_more = OURS | (set(left[0].get(part, ())) - set(left[1].get(part, ())))
+        if changed := changed | dict.fromkeys(sorted(no_more & present.keys() - wanted.keys())):
+            meta[part] = changed
+    spec: dict[str, Any] = {}
+    live = have.get("spec") or {}
+    if _ports(have) != _ports(want):
+        spec["ports"] = want["spec"]["ports"]
+    if live.get("selector"):
+        spec["selector"] = None
+    if live.get("type", "ClusterIP") != "ClusterIP":
+        spec["type"] = "ClusterIP"
+    if not meta and not spec:
+        return []
+    patch = ({"metadata": meta} if meta else {}) | ({"spec": spec} if spec else {})
+    at = have["metadata"]
+    return [Update(namespace=at["namespace"], name=at["name"], patch=patch, version=at["resourceVersion"])]
+
+
+def _taken(mirror: Manifest) -> dict[str, list[str]]:
+    try:
+        found: dict[str, list[str]] = json.loads(names.annotation(mirror, COPIED) or "{}")
+    except ValueError:
+        return {}
+    return found
 
 
 def _ports(service: Manifest) -> list[tuple[str, ...]]:
-    keys = ("name", "port", "protocol", "appProtocol", "targetPort")
+    keys = (*KEPT, "targetPort")
     return sorted(tuple(str(port.get(key) or "") for key in keys) for port in endpoints.ports_of(service))
-
-
-def _copied(pairs: Mapping[str, str] | None) -> dict[str, str]:
-    return {key: value for key, value in (pairs or {}).items() if not key.startswith(NOT_COPIED)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from landbridge.agent import names
+from landbridge.agent.links import LABELLED
 from landbridge.envoy.names import Places
+from landbridge.model.exports import Exports
+
+ENFORCE = "enforce"
 
 
 class Role(StrEnum):
@@ -22,7 +27,9 @@ class Role(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """Where an agent works. `admin` is `host:port` of Envoy's admin interface; `bind` is where Envoy listens, `::` for
-    both families; `links` are the other clusters' names (a gateway only); `holder` names this pod in elections.
+    both families; `links` are the other clusters' names and `exports` what they may see (a gateway only); `holder`
+    names this pod in elections; `policies` is `enforce` for a waypoint that keeps the NetworkPolicies of what it stands
+    before.
     """
 
     role: Role
@@ -35,8 +42,15 @@ class Options:
     serve: str = f"0.0.0.0:{names.AGENT_PORT}"
     kubeconfig: Path | None = None
     links: tuple[str, ...] = ()
+    exports: Exports = LABELLED
     holder: str = ""
     uid: str = ""
+    policies: str = ""
+
+    @property
+    def enforces(self) -> bool:
+        """Whether a waypoint keeps its Services' policies."""
+        return self.policies == ENFORCE
 
     @property
     def places(self) -> Places:
@@ -66,8 +80,11 @@ class Options:
             "--bind": self.bind,
             "--serve": self.serve,
             "--kubeconfig": str(self.kubeconfig or ""),
+            "--policies": self.policies,
         }
         found = [word for name, value in named.items() if value for word in (name, value)]
+        policy = self.exports.document()
+        found += ["--exports", json.dumps(policy, sort_keys=True)] if policy else []
         return found + [word for link in self.links for word in ("--link", link)]
 
 

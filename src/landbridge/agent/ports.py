@@ -39,6 +39,7 @@ class Allocation:
 
 
 Allocations = Mapping[str, Allocation]
+ByService = Mapping[str, Allocations]
 
 
 def by_service(have: Allocations) -> dict[str, dict[str, Allocation]]:
@@ -130,10 +131,12 @@ def _is_free(connections: int | None, item: Allocation, now: float) -> bool:
     return since > DRAIN_SECONDS or (since >= SETTLE_SECONDS and connections == 0)
 
 
-def annotation(service: str, have: Allocations) -> str:
-    """What the annotation `landbridge.dev/ports` of a leaf or mirror says: `{"80/TCP": 20000}`."""
-    found = {f"{item.port}/{item.transport}": item.listen for item in have.values() if item.service == service}
-    return json.dumps(found, sort_keys=True)
+def notes(have: Allocations) -> dict[str, str]:
+    """What the annotation `landbridge.dev/ports` of each leaf or mirror says, by service: `{"80/TCP": 20000}`."""
+    found: dict[str, dict[str, int]] = {}
+    for item in have.values():
+        found.setdefault(item.service, {})[f"{item.port}/{item.transport}"] = item.listen
+    return {service: json.dumps(listen, sort_keys=True) for service, listen in found.items()}
 
 
 def _wanted(service: Manifest) -> Iterable[Allocation]:

@@ -10,25 +10,34 @@ import asyncio
 import contextlib
 import re
 import ssl
-from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from landbridge.agent.latency import RoundTrips
+from landbridge.agent.secure import Secure
 from landbridge.clock import Clock, SystemClock
 from landbridge.envoy.state import Endpoint
 
 EVERY = 2.0
 TIMEOUT = 2.0  # a remote that swallows packets is not ready within EVERY + TIMEOUT + AGAIN + TIMEOUT = 6.5 s
-PER_SECOND = 100  # questions: above 200 Services each is asked less often, 409 all four seconds
 AGAIN = 0.5
 FAILURES = 2
 AT_ONCE = 32  # probes in flight: 5,000 Services must not open 5,000 connections at a time
+KEPT = 512  # open connections: each costs some 40 kB
 
 
 _Key = tuple[Endpoint, str, str]
 """Gateway, SNI and identity: what a connection is good for."""
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)")
+
+
+class Answer(Enum):
+    """What a gateway says of one Service."""
+
+    READY = "ready"
+    EMPTY = "empty"
+    SILENT = "silent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,59 +64,65 @@ class Prober:
         self._stamp = 0
         self._context: ssl.SSLContext | None = None
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._kept: dict[_Key, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
+        self._kept: dict[_Key, Secure] = {}
 
-    async def answers(
-        self, gateways: Sequence[Endpoint], name: str, identity: str, trips: RoundTrips | None = None
-    ) -> bool:
-        """Whether one of the gateways says 200 for the SNI `name` and is who it should be; `trips` gets the times."""
-        for gateway in gateways:
-            try:
-                async with self._slots, asyncio.timeout(TIMEOUT):
-                    if await self._ask(gateway, name, identity, trips):
-                        return True
-            except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):  # ssl.SSLError is an OSError
-                continue
-        return False
+    async def ask(self, gateway: Endpoint, name: str, identity: str, trips: RoundTrips | None = None) -> Answer:
+        """What a gateway says for the SNI `name`, if it is who it should be; `trips` gets the times, or why not."""
+        try:
+            async with self._slots, asyncio.timeout(TIMEOUT):
+                return Answer.READY if await self._ask(gateway, name, identity, trips) else Answer.EMPTY
+        except TimeoutError:
+            problem = f"no answer in {TIMEOUT:g} s"
+        except (OSError, EOFError, ValueError) as error:  # ssl.SSLError is an OSError
+            problem = str(error) or type(error).__name__
+        if trips is not None:
+            trips.problem = f"{gateway.address}:{gateway.port}: {problem}"
+        return Answer.SILENT
 
     async def _ask(self, gateway: Endpoint, name: str, identity: str, trips: RoundTrips | None) -> bool:
         """Ask on the connection of the last time, or on a new one: nine handshakes a second were 4 % of a core."""
         context, key = self._tls(), (gateway, name, identity)
         if kept := self._kept.pop(key, None):
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
-                return await self._question(key, *kept, trips)
-        reader, writer = await asyncio.open_connection(gateway.address, gateway.port, ssl=context, server_hostname=name)
-        found = writer.get_extra_info("peercert") or {}
-        if ("URI", identity) not in found.get("subjectAltName", ()):
-            writer.close()
-            return False
-        return await self._question(key, reader, writer, trips)
+            with contextlib.suppress(OSError, EOFError, ValueError):
+                return await self._question(key, kept, trips)
+        line = await Secure.open(gateway.address, gateway.port, context, name)
+        if ("URI", identity) not in line.certificate.get("subjectAltName", ()):
+            line.close()
+            raise ValueError(f"it is not {identity}")
+        return await self._question(key, line, trips)
 
-    async def _question(
-        self, key: _Key, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, trips: RoundTrips | None
-    ) -> bool:
+    async def _question(self, key: _Key, line: Secure, trips: RoundTrips | None) -> bool:
         """One request; the connection is kept when the answer was read to its end. Raises when it is of no use."""
         kept = False
         try:
             began = self._clock.monotonic()
-            writer.write(f"GET / HTTP/1.1\r\nHost: {key[1]}\r\n\r\n".encode())
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            await line.write(f"GET / HTTP/1.1\r\nHost: {key[1]}\r\n\r\n".encode())
+            head = (await line.until(b"\r\n\r\n")).lower()
             if trips is not None:
                 trips.add(began, self._clock.monotonic() - began)
             length = _LENGTH.search(head)
             if length and b"connection: close" not in head:
-                await reader.readexactly(int(length[1]))
-                self._kept[key] = (reader, writer)
+                await line.exactly(int(length[1]))
+                self._keep(key, line)
                 kept = True
             return head.split(b" ")[1:2] == [b"200"]
         finally:
             if not kept:
-                writer.close()
+                line.close()
+
+    def knows(self, gateway: Endpoint, name: str, identity: str) -> bool:
+        """Whether a connection is kept, so that asking costs no handshake."""
+        return (gateway, name, identity) in self._kept
+
+    def _keep(self, key: _Key, line: Secure) -> None:
+        while len(self._kept) >= KEPT:
+            self._kept.pop(next(iter(self._kept))).close()
+        self._kept[key] = line
 
     def close(self) -> None:
         """Let go of every connection that is kept."""
-        for _, writer in self._kept.values():
-            writer.close()
+        for line in self._kept.values():
+            line.close()
         self._kept.clear()
 
     def _tls(self) -> ssl.SSLContext:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import TypeVar
 
-AT_ONCE = 16
+AT_ONCE = 24
 T = TypeVar("T")
 
 

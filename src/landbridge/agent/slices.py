@@ -204,6 +204,7 @@ def _content(item: Manifest) -> tuple[Any, ...]:
             (endpoint.get("conditions") or {}).get("ready"),
             endpoint.get("nodeName") or "",
             (endpoint.get("targetRef") or {}).get("uid") or "",
+            endpoint.get("hostname") or "",
         )
         for endpoint in item.get("endpoints") or ()
     ]

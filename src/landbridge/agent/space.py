@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 
-from landbridge.agent import names, ports, restore, slices
+from landbridge.agent import direct, names, ports, restore, slices
 from landbridge.agent.confirm import Confirmations
 from landbridge.agent.desired import World
 from landbridge.agent.restoring import carry_out, is_labelled
@@ -20,6 +20,7 @@ from landbridge.model.service import Manifest
 
 log = structlog.get_logger()
 Ready = Callable[[Manifest], bool | None]
+Pods = Callable[[Manifest], Sequence[Manifest] | None]
 
 
 class Space:
@@ -37,7 +38,6 @@ class Space:
         self._signal = signal
         self._asked = asyncio.Event()
         self._held: dict[int, int | None] = {}
-        self._settled: dict[str, tuple[object, ...]] = {}
         self.notes: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -62,12 +62,11 @@ class Space:
         before, self._held = self._held, await self._connections(pods, draining) if draining else {}
         return any(confirmed) or before != self._held
 
-    async def reconcile(self, world: World, mirror_ready: Ready) -> bool:
+    async def reconcile(self, world: World, mirror_ready: Ready, pods_of: Pods = lambda _: None) -> bool:
         """Bring the namespace one step nearer to what it should be."""
         if not self.watches.synced:
             return True
         self.notes = {}
-        self._settled = {name: kept for name, kept in self._settled.items() if name in world.services}
         pods = [slices.pod(item) for item in self._pods.items]
         if not self._inherited:
             own = [item for found in world.slices.values() for item in found if names.ours(item)]
@@ -77,47 +76,14 @@ class Space:
         if allocations is None:
             return True
         of = ports.by_service(allocations)
-        await self._annotate(world, of)
-        looks = [(item, None) for item in _leaves(world)] + [(item, mirror_ready) for item in _mirrors(world)]
-        waits = await several(self._unless_settled(world, item, pods, of, ready) for item, ready in looks)
+        waits = await several(self._apex(world, item, pods, of) for item in _leaves(world))
+        waits += await several(self._mirror(world, item, pods, of, mirror_ready) for item in _mirrors(world))
+        waits += await several(self._direct(world, item, mirror_ready, pods_of) for item in _directs(world))
+        await self._annotate(world, allocations)
         await self._orphans(world)
         if waiting := any(waits) or any(item.draining for item in allocations.values()):
             self._asked.set()
         return waiting
-
-    async def _unless_settled(
-        self,
-        world: World,
-        item: Manifest,
-        pods: list[slices.Pod],
-        of: Mapping[str, ports.Allocations],
-        mirror_ready: Ready | None,
-    ) -> bool:
-        """Look at a leaf's apex or at a mirror, but not again while everything that it depends on is what it was.
-
-        The watches replace objects and never change them, so the same object is the same content.
-        """
-        name = item["metadata"]["name"]
-        base = names.label(item, names.LEAF_OF) or name
-        listen = of.get(base, {})
-        near = [found for key in (base, names.leaf_name(base)) for found in world.slices.get(key, ())]
-        known: tuple[object, ...] = (
-            *(id(found) for found in (item, world.services.get(base), *near)),
-            *((pod, self._confirmed.has(pod, [port.listen for port in listen.values()])) for pod in pods),
-            *listen.values(),
-            mirror_ready(item) if mirror_ready else None,
-        )
-        kept = self._settled.get(name)
-        if kept is not None and kept[0] == known:
-            return False
-        if mirror_ready:
-            waits = await self._mirror(world, item, pods, listen, mirror_ready)
-        else:
-            waits = await self._apex(world, item, pods, listen)
-        self._settled.pop(name, None)
-        if not waits and base not in self.notes:  # kept with the objects, or another could get an id of theirs
-            self._settled[name] = (known, item, world.services.get(base), near)
-        return waits
 
     async def _allocate(self, world: World) -> dict[str, ports.Allocation] | None:
         """The record as it has to be; None when it was written just now and the watch has to show it first."""
@@ -171,14 +137,14 @@ class Space:
             held[port] = sum(known) if len(known) == len(counts) else None
         return held
 
-    async def _annotate(self, world: World, of: Mapping[str, ports.Allocations]) -> None:
-        wanted = []
-        for service in [*_leaves(world), *_mirrors(world)]:
-            base = names.label(service, names.LEAF_OF) or service["metadata"]["name"]
-            text = ports.annotation(base, of.get(base, {}))
-            if names.annotation(service, names.PORTS) != text:
-                wanted.append(self._annotation(service, names.PORTS, text))
-        await several(wanted)
+    async def _annotate(self, world: World, allocations: ports.Allocations) -> None:
+        texts = ports.notes(allocations)
+        found = [
+            (service, texts.get(names.label(service, names.LEAF_OF) or service["metadata"]["name"], "{}"))
+            for service in [*_leaves(world), *_mirrors(world)]
+        ]
+        late = [(service, text) for service, text in found if names.annotation(service, names.PORTS) != text]
+        await several(self._annotation(service, names.PORTS, text) for service, text in late)
 
     async def _annotation(self, service: Manifest, key: str, value: str | None) -> None:
         meta = service["metadata"]
@@ -194,7 +160,7 @@ class Space:
         except (ConflictError, NotFoundError):
             return
 
-    async def _apex(self, world: World, leaf: Manifest, pods: list[slices.Pod], listen: ports.Allocations) -> bool:
+    async def _apex(self, world: World, leaf: Manifest, pods: list[slices.Pod], of: ports.ByService) -> bool:
         """Our slices of one adopted Service; True when something is awaited."""
         name = names.label(leaf, names.LEAF_OF)
         apex = world.services.get(name)
@@ -205,7 +171,7 @@ class Space:
             return await self._release(name, world)
         if state not in ("adopting", "adopted"):
             return self._note(name, f"the leaf's state {state!r} is not known")
-        waits = await self._point(world, apex, pods, listen, first=state == "adopting")
+        waits = await self._point(world, apex, pods, of.get(name, {}), first=state == "adopting")
         if state == "adopted":
             waits = await self._restore(world, apex, leaf) or waits
         return waits
@@ -215,7 +181,7 @@ class Space:
     ) -> bool:
         """Write our slices for an apex: of confirmed pods, and the `first` time only when every pod is confirmed."""
         name = service["metadata"]["name"]
-        numbers = [item.listen for item in listen.values() if item.service == name and not item.draining]
+        numbers = [item.listen for item in listen.values() if not item.draining]
         ready = [pod for pod in pods if pod.ready]
         good = [pod for pod in ready if self._confirmed.has(pod, numbers)]
         have = {item["addressType"]: item for item in world.slices.get(name, ()) if names.ours(item)}
@@ -227,20 +193,36 @@ class Space:
         return len(good) < len(ready)
 
     async def _mirror(
-        self, world: World, mirror: Manifest, pods: list[slices.Pod], listen: ports.Allocations, mirror_ready: Ready
+        self, world: World, mirror: Manifest, pods: list[slices.Pod], of: ports.ByService, mirror_ready: Ready
     ) -> bool:
         """The slices of a mirror: waypoint pods, ready as long as the far end answers."""
         name = mirror["metadata"]["name"]
         answers = mirror_ready(mirror)
         if answers is None:
             return self._note(name, "the other cluster was not probed yet")
-        numbers = [item.listen for item in listen.values() if item.service == name]
+        listen = of.get(name, {})
+        numbers = [item.listen for item in listen.values()]
         ready = [pod for pod in pods if pod.ready]
         good = [pod for pod in ready if self._confirmed.has(pod, numbers)]
         have = {item["addressType"]: item for item in world.slices.get(name, ()) if names.ours(item)}
         want = {f: slices.wanted(mirror, good, listen, f, ready=answers) for f in slices.FAMILIES}
         await self._write(have, want)
         return len(good) < len(ready)
+
+    async def _direct(self, world: World, mirror: Manifest, mirror_ready: Ready, pods_of: Pods) -> bool:
+        """The slices of a mirror that points to no waypoint; True while nobody knows what they have to say."""
+        name = mirror["metadata"]["name"]
+        if names.is_headless(mirror):
+            members = [item for item in _mirrors(world) if names.label(item, names.HEADLESS_MIRROR) == name]
+            want = direct.headless(mirror, members, mirror_ready)
+        else:
+            pods = pods_of(mirror)
+            want = None if pods is None else direct.flat(mirror, pods)
+        if want is None:
+            return self._note(name, "the other cluster was not asked yet")
+        for change in direct.changes([item for item in world.slices.get(name, ()) if names.ours(item)], want):
+            await slices.write(self._k8s, change)
+        return False
 
     async def _write(self, have: Mapping[str, Manifest], want: Mapping[str, Manifest | None]) -> None:
         for family, manifest in want.items():
@@ -293,11 +275,13 @@ def _leaves(world: World) -> list[Manifest]:
 
 def _mirrors(world: World) -> list[Manifest]:
     """Mirrors that we made; those of others (Linkerd's) are not ours to point anywhere."""
-    return [
-        item
-        for name, item in sorted(world.services.items())
-        if world.is_mirror(name) and names.label(item, names.MANAGED_BY) == "landbridge"
-    ]
+    return [item for _, item in sorted(world.services.items()) if names.is_mirror(item) and not direct.is_direct(item)]
+
+
+def _directs(world: World) -> list[Manifest]:
+    """Mirrors of ours that no waypoint stands before: headless ones and flat ones."""
+    found = sorted(world.services.items())
+    return [item for _, item in found if names.is_mirror(item) and direct.is_direct(item)]
 
 
 def _pointed(world: World) -> list[Manifest]:

@@ -38,7 +38,8 @@ class Split:
     """One declared split. `weights` maps a Service port (0 for all others) to weights by backend Service.
 
     `problem` says why it cannot be obeyed, empty when it can. `home_replicas` is how many ready endpoints home needs
-    before traffic may go there by itself.
+    before traffic may go there by itself. `header` maps `source` and `target` to the backends that the header route
+    means by them, `shadow` a backend to the percent of safe requests copied to it; empty is off.
     """
 
     service: str
@@ -48,16 +49,20 @@ class Split:
     on_expiry: Expiry = Expiry.STAY
     home: str = ""
     home_replicas: int = 1
+    header: Mapping[str, str] = field(default_factory=dict)
+    shadow: Mapping[str, int] = field(default_factory=dict)
     problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obeyed:
-    """The weights in force for one Service and why."""
+    """The weights in force for one Service and why, and the header route and the shadow if they are."""
 
     weights: Mapping[int, Weights]
     reason: Reason
     problem: str = ""
+    header: Mapping[str, str] = field(default_factory=dict)
+    shadow: Mapping[str, int] = field(default_factory=dict)
 
     def at(self, port: int) -> Weights:
         """The weights of one Service port."""
@@ -92,11 +97,20 @@ class Declared:
         return first if first.problem else replace(first, problem=note)
 
 
-def obey(split: Split | None, *, default: str, known: frozenset[str], go_home: bool, last: Obeyed | None) -> Obeyed:
+def obey(
+    split: Split | None,
+    *,
+    default: str,
+    known: frozenset[str],
+    go_home: bool,
+    last: Obeyed | None,
+    alive: bool = True,
+) -> Obeyed:
     """The weights to put in force.
 
     `default` is the backend without a split, `known` the backends that can be reached by name, `go_home` that the run
-    lease has run out and home is ready and sized, `last` what was in force before.
+    lease has run out and home is ready and sized, `last` what was in force before. Header route and shadow are in force
+    only beside declared weights and while the runner lives (`alive`): nobody else would turn them off.
     """
     if split is None:
         return Obeyed(weights={ANY_PORT: {default: 100}}, reason=Reason.DEFAULT)
@@ -104,10 +118,19 @@ def obey(split: Split | None, *, default: str, known: frozenset[str], go_home: b
         return Obeyed(weights={ANY_PORT: {split.home: 100}}, reason=Reason.HOME, problem="run lease has run out")
     problem = _fault(split, known)
     if not problem:
-        return Obeyed(weights=split.weights, reason=Reason.DECLARED, problem=split.problem)
+        declared = Obeyed(weights=split.weights, reason=Reason.DECLARED, problem=split.problem)
+        return _with_extras(declared, split, known) if alive and split.run_lease else declared
     if last is not None and not _strangers(last.weights, known):
         return Obeyed(weights=last.weights, reason=Reason.HELD, problem=problem)
     return Obeyed(weights={ANY_PORT: {default: 100}}, reason=Reason.HELD, problem=problem)
+
+
+def _with_extras(declared: Obeyed, split: Split, known: frozenset[str]) -> Obeyed:
+    """A shadow is for a backend that gets nothing else: what it gets in earnest is no comparison for its copies."""
+    header = split.header if set(split.header.values()) <= known else {}
+    idle = {name for name in known if not any(weights.get(name) for weights in split.weights.values())}
+    shadow = split.shadow if set(split.shadow) <= idle else {}
+    return replace(declared, header=header, shadow=shadow)
 
 
 def _fault(split: Split, known: frozenset[str]) -> str:
@@ -169,8 +192,26 @@ def _terms(item: Manifest, service: str, source: str, weights: Mapping[int, Weig
         on_expiry=Expiry.HOME if names.annotation(item, names.ON_EXPIRY) == Expiry.HOME else Expiry.STAY,
         home=names.annotation(item, names.HOME),
         home_replicas=max(1, int(home_replicas)) if home_replicas.isdecimal() else 1,
+        header=_header(names.annotation(item, names.HEADER_ROUTE)),
+        shadow=_shadow(names.annotation(item, names.SHADOW)),
         problem=problem,
     )
+
+
+def _header(text: str) -> Mapping[str, str]:
+    """`source=web-leaf target=web-eks`; anything else is off."""
+    found = _pairs(text)
+    return found if set(found) == {"source", "target"} and all(found.values()) else {}
+
+
+def _shadow(text: str) -> Mapping[str, int]:
+    """`web-eks=10`: one backend, 1 to 100 percent; anything else is off."""
+    found = {name: int(value) for name, value in _pairs(text).items() if value.isdecimal() and len(value) < 4}
+    return found if len(found) == 1 and all(1 <= value <= 100 for value in found.values()) else {}
+
+
+def _pairs(text: str) -> dict[str, str]:
+    return {name: value for name, _, value in (word.partition("=") for word in text.split())}
 
 
 def _whole(value: object) -> int:

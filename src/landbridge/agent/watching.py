@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Self
 
-from landbridge.clients.informer import Informer
+from landbridge.clients.informer import Change, Informer, Keep
 from landbridge.clients.kubernetes import Kind, Kubernetes
 from landbridge.clock import Clock
 from landbridge.errors import LandbridgeError
@@ -16,6 +16,7 @@ from landbridge.model.service import Manifest
 SPLIT_SECONDS = 5.0  # how long a dead connection may hide a written weight; every other watch may take longer
 WATCH_SECONDS = 20.0
 ABSENT_SECONDS = 15.0
+LIGHT = 0.05  # seconds: a few dozen Services, for which nobody has to wait
 
 
 class Signal:
@@ -72,8 +73,8 @@ class Signal:
 class Pace:
     """Keeps work that every change asks for from taking a whole core while changes come by the hundred.
 
-    What has just taken a while rests `times` as long, `most` seconds at most; an urgent change waits as long as the
-    work took. Where changes are rare nothing waits.
+    What has just taken longer than `LIGHT` rests `times` as long, `most` seconds at most; an urgent change waits as
+    long as the work took. Where changes are rare, or the work is light, nothing waits.
     """
 
     def __init__(self, clock: Clock, signal: Signal, *, times: float = 8.0, most: float = 1.0) -> None:
@@ -85,7 +86,7 @@ class Pace:
 
     async def rest(self) -> None:
         """Until the work may be done again."""
-        took = max(0.0, self._took)
+        took = self._took if self._took > LIGHT else 0.0
         since = self._clock.monotonic() - self._ended
         if (left := min(self._most, took) - since) > 0:
             await self._clock.sleep(left)
@@ -103,6 +104,12 @@ class Pace:
             self._took = self._ended - began
 
 
+def lean(item: Manifest) -> Manifest:
+    """An object without what no agent reads: who wrote which field is more than all the rest."""
+    item["metadata"].pop("managedFields", None)
+    return item
+
+
 class Watch:
     """One kind that is followed. An `optional` kind that the cluster does not serve counts as empty and in sync."""
 
@@ -117,23 +124,24 @@ class Watch:
         fields: str = "",
         seconds: float = WATCH_SECONDS,
         optional: bool = False,
+        keep: Keep = lean,
         urgent: bool = False,
     ) -> None:
-        self.revision = 0
-        """Rises with every change."""
-        self._tell = signal.hurry if urgent else signal.wake
         self._informer = Informer(
-            k8s, kind, namespace, labels=labels, fields=fields, seconds=seconds, on_change=self._changed
+            k8s, kind, namespace, labels=labels, fields=fields, seconds=seconds, on_change=self._note, keep=keep
         )
+        self._spaces: dict[str, dict[tuple[str, str], Manifest]] = {}
+        self._listeners: list[Change] = [signal.hurry if urgent else signal.wake]
         self._signal = signal
         self._optional = optional
         self._absent = asyncio.Event()
         self._began = k8s.clock.monotonic()
         self.kind = kind
 
-    def _changed(self, kind: str, item: Manifest) -> None:
-        self.revision += 1
-        self._tell(kind, item)
+    @property
+    def error(self) -> str:
+        """Why it hears nothing at the moment, in sync or not; empty while all is well."""
+        return self._informer.last_error
 
     async def run(self) -> None:
         """Follow for ever."""
@@ -141,6 +149,14 @@ class Watch:
             await self._informer.k8s.clock.sleep(ABSENT_SECONDS if self._absent.is_set() else 1.0)
         self._absent.clear()
         await self._informer.run()
+
+    def subscribe(self, listener: Change) -> None:
+        """Call `listener(event, object)` on every change too."""
+        self._listeners.append(listener)
+
+    def within(self, namespace: str) -> Sequence[Manifest]:
+        """The objects of one namespace, without looking at all the others."""
+        return list(self._spaces.get(namespace, {}).values())
 
     @property
     def items(self) -> Sequence[Manifest]:
@@ -169,6 +185,17 @@ class Watch:
     def problem(self) -> str:
         """Why it is not in sync, empty when it is."""
         return "" if self.synced else self._informer.last_error or "waits for the first list"
+
+    def _note(self, event: str, item: Manifest) -> None:
+        meta = item["metadata"]
+        key = (meta.get("namespace") or "", meta["name"])
+        space = self._spaces.setdefault(key[0], {})
+        if event == "DELETED":
+            space.pop(key, None)
+        else:
+            space[key] = item
+        for listener in self._listeners:
+            listener(event, item)
 
     async def _served(self) -> bool:
         try:

@@ -8,11 +8,14 @@ from typing import Any
 import structlog
 
 from landbridge.agent import memory, names, ports
-from landbridge.agent.desired import World, waypoint
+from landbridge.agent.callers import Policies
+from landbridge.agent.desired import EVERYBODY, World, waypoint
 from landbridge.agent.files import Files
 from landbridge.agent.lease import POLL_SECONDS, Leases
+from landbridge.agent.links import by_address
 from landbridge.agent.options import Options
 from landbridge.agent.reach import Reach, active
+from landbridge.agent.resolver import Resolver
 from landbridge.agent.split import Declared, Obeyed
 from landbridge.agent.watching import SPLIT_SECONDS, Pace, Signal, Watch, Watches
 from landbridge.clients.kubernetes import CONFIGMAP, ENDPOINTSLICE, HTTPROUTE, SERVICE, TRAFFICSPLIT, Kubernetes
@@ -43,6 +46,7 @@ class WaypointAgent:
         self._problem = ""
         self._reach = Reach()
         self._paced = False
+        self._resolver = Resolver(k8s.clock, self._signal.wake)
         space = options.namespace
         self._services = Watch(k8s, SERVICE, space, signal=self._signal)
         self._slices = Watch(k8s, ENDPOINTSLICE, space, signal=self._signal)
@@ -52,6 +56,7 @@ class WaypointAgent:
         self._routes = Watch(k8s, HTTPROUTE, space, **weights)
         record = f"metadata.name={names.PORT_RECORD}"
         self._record = Watch(k8s, CONFIGMAP, space, signal=self._signal, fields=record)
+        self._policies = Policies(k8s, space, options.memory_dir, self._signal) if options.enforces else None
         self._watches = Watches((self._services, self._slices, self._splits, self._routes, self._record))
 
     async def run(self) -> None:
@@ -59,6 +64,9 @@ class WaypointAgent:
         async with self._watches, asyncio.TaskGroup() as group:
             group.create_task(self._follow_leases(), name="leases")
             group.create_task(self._look_around(), name="reach")
+            group.create_task(self._resolver.run(), name="gateways' names")
+            if self._policies is not None:
+                group.create_task(self._policies.run(), name="policies")
             while True:
                 woken = await self._signal.wait(self._pause())
                 if not self._watches.synced:
@@ -80,6 +88,9 @@ class WaypointAgent:
         world, allocations = self._world(), self._allocations()
         now = self._k8s.clock.monotonic()
         try:
+            callers = self._policies.callers(world, allocations) if self._policies else EVERYBODY
+            if callers is None:
+                return
             state, obeyed = waypoint(
                 self._options.cluster,
                 self._options.namespace,
@@ -89,7 +100,9 @@ class WaypointAgent:
                 self._leases.expired_at,
                 now,
                 self._options.bind,
+                callers,
             )
+            state = by_address(state, self._resolver)
             wanted = files(state, self._options.places)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             self._say(f"an object cannot be understood, the last state is kept: {type(error).__name__}: {error}")
@@ -169,7 +182,7 @@ class WaypointAgent:
         return {
             "watch_age": round(self._splits.age, 3),
             "synced": self._watches.synced,
-            "problems": [text for text in (self._problem, *self._reach.problems, *self._watches.problems) if text],
+            "problems": [text for text in self._problems() if text],
             "generation": acknowledged.generation,
             "acknowledged": acknowledged.active,
             "versions": dict(acknowledged.versions),
@@ -179,11 +192,18 @@ class WaypointAgent:
                 f"{self._options.namespace}/{name}": {
                     "weights": {str(port or "*"): dict(weights) for port, weights in item.weights.items()},
                     "reason": item.reason.value,
+                    "header": dict(item.header),
+                    "shadow": dict(item.shadow),
                     "problem": item.problem,
                 }
                 for name, item in self.obeyed.items()
             },
         }
+
+    def _problems(self) -> list[str]:
+        policies = self._policies.problems if self._policies else []
+        names_ = self._resolver.problems.values()
+        return [self._problem, *names_, *self._reach.problems, *self._watches.problems, *policies]
 
     def watch_age(self) -> float:
         """Seconds since the API server last proved that splits are being watched."""

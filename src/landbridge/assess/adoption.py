@@ -83,9 +83,9 @@ RULES = (
     Rule(
         "long-name",
         "name-length",
-        "service names leave room for -leaf and the cluster",
-        "The names of a Service's leaf (`<service>-leaf`) and of its mirror (`<service>-<cluster>`) are DNS labels: at "
-        "most 63 characters.",
+        "service names leave room for -leaf",
+        "The name of a Service's leaf (`<service>-leaf`) is a DNS label: at most 63 characters. A mirror whose name "
+        "would be longer gets a short one (`mirror-name`); Linkerd's has to fit as it is.",
     ),
     Rule(
         "mesh",

@@ -12,7 +12,8 @@ from landbridge.assess.check import Check, Seen
 from landbridge.assess.facts import Facts
 from landbridge.model.inventory import Severity
 from landbridge.model.manifest import subject
-from landbridge.translate.drop import NEVER, dropped
+from landbridge.model.service import Manifest
+from landbridge.translate.drop import dropped
 
 _MINOR = re.compile(r"v?(\d+)\.(\d+)")
 
@@ -43,24 +44,18 @@ def read_minor(version: str) -> tuple[int, int]:
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
-def _unserved(facts: Facts) -> dict[tuple[str, str], str]:
-    """(apiVersion, kind) on the source that the target does not serve, with the versions that it serves instead."""
-    served = facts.inventory.target.served
-    found: dict[tuple[str, str], str] = {}
-    for version, kind in {(item["apiVersion"], item["kind"]) for item in facts.inventory.source.objects}:
-        group, _, short = version.rpartition("/")
-        versions = served.get(f"{group}/{kind}", ())
-        if short not in versions and kind not in NEVER:
-            found[(version, kind)] = ", ".join(versions)
-    return found
+def _gone(facts: Facts) -> Iterator[Manifest]:
+    """The source's objects that the target does not serve as they are."""
+    if facts.unserved:
+        yield from (o for o in facts.inventory.source.objects if (o["apiVersion"], o["kind"]) in facts.unserved)
 
 
 def _removed(facts: Facts) -> Iterator[Seen]:
-    gone, table, target = _unserved(facts), removed_apis(), read_minor(facts.inventory.target.version)
-    for item in facts.inventory.source.objects:
+    table, target = removed_apis(), read_minor(facts.inventory.target.version)
+    for item in _gone(facts):
         key = (item["apiVersion"], item["kind"])
         row = table.get(key)
-        if key in gone and row and dropped(item) is None:
+        if row and dropped(item) is None:
             yield Seen(subject(item), f"is of {key[0]}, which the target does not serve", _use(row.replacement))
     applied: Mapping[str, str] = facts.inventory.extra.get("applied") or {}
     for name, version in applied.items():
@@ -75,11 +70,12 @@ def _use(replacement: str) -> str:
 
 
 def _unknown(facts: Facts) -> Iterator[Seen]:
-    gone, table = _unserved(facts), removed_apis()
-    for item in facts.inventory.source.objects:
+    table = removed_apis()
+    for item in _gone(facts):
         key = (item["apiVersion"], item["kind"])
-        if key in gone and key not in table and item["metadata"].get("namespace") and dropped(item) is None:
-            seen = f"the target serves it as {gone[key]} only" if gone[key] else "the target does not know this kind"
+        if key not in table and item["metadata"].get("namespace") and dropped(item) is None:
+            served = facts.unserved[key]
+            seen = f"the target serves it as {served} only" if served else "the target does not know this kind"
             yield Seen(subject(item), f"is a {key[1]} of {key[0]}; {seen}")
 
 

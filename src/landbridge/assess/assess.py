@@ -21,6 +21,7 @@ from landbridge.assess import (
 )
 from landbridge.assess.check import Check
 from landbridge.assess.facts import Facts
+from landbridge.garbage import resting
 from landbridge.model.inventory import Finding, Inventory, Severity
 from landbridge.settings.migration import Migration
 
@@ -45,6 +46,7 @@ CHECKS: dict[str, Check] = {check.name: check for check in chain.from_iterable(t
 _ORDER = {severity: number for number, severity in enumerate(Severity)}
 
 
+@resting()
 def assess(inventory: Inventory, migration: Migration) -> tuple[Finding, ...]:
     """All findings, blockers first, then by check and object; accepted ones say why."""
     facts = Facts(inventory=inventory, migration=migration)

@@ -10,10 +10,12 @@ from landbridge.assess.check import Check, Seen
 from landbridge.assess.facts import Facts
 from landbridge.laws.budget import Pool, Room, Store, budget
 from landbridge.model.inventory import Severity
-from landbridge.model.manifest import NONE, Fields, containers, name_of, namespace_of, requests, subject
+from landbridge.model.manifest import NONE, Fields, containers, name_of, namespace_of, quantity, requests, subject
 from landbridge.model.service import Manifest, ServiceId, Side
 
 GIB = 1024.0**3
+AGENT_CPU, OWN_MEMORY = 0.02, 2 * 64 * 1024.0**2
+"""What the agent requests beside Envoy, in cores, and what both do, in bytes (connect/pods.py)."""
 
 
 def _cluster(facts: Facts) -> Iterator[Seen]:
@@ -40,8 +42,8 @@ def _cluster(facts: Facts) -> Iterator[Seen]:
 def _needed(facts: Facts) -> tuple[float, float, float]:
     """Cores, bytes and pods of every copy that is not on the target yet, and of the waypoints and gateways."""
     plane = facts.migration.data_plane
-    cpu = memory = 0.0
     pods = float(plane.gateways + plane.waypoints * len(facts.migration.namespaces))
+    cpu, memory = pods * (quantity(plane.cpu) + AGENT_CPU), pods * OWN_MEMORY
     for item, spec in facts.running:
         if item["kind"] == "DaemonSet" or (item["kind"], namespace_of(item), name_of(item)) in facts.names_there:
             continue
@@ -58,9 +60,9 @@ def size(item: Manifest) -> int:
 
 def _largest(facts: Facts) -> Iterator[Seen]:
     nodes = facts.inventory.target.nodes
-    for item, spec in facts.workloads:
+    for item, spec in facts.workloads if nodes else ():
         cpu, memory = requests(spec)
-        if nodes and not any(node.cpu >= cpu and node.memory >= memory for node in nodes):
+        if not any(node.cpu >= cpu and node.memory >= memory for node in nodes):
             yield Seen(subject(item), f"asks for {cpu:g} cores and {memory / GIB:.2g} GiB, more than any node has")
 
 

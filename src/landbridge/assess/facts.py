@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from landbridge.assess.dataplane import Routed, mesh_of, route, switches
 from landbridge.model.inventory import Inventory, Service
 from landbridge.model.manifest import (
+    NONE,
     RUNNING,
     STARTING,
     Fields,
@@ -21,9 +23,11 @@ from landbridge.model.manifest import (
     pod_spec,
     subject,
 )
-from landbridge.model.service import Manifest, ServiceId
+from landbridge.model.service import Manifest, Mesh, ServiceId, Side
 from landbridge.settings.migration import Migration
-from landbridge.translate.adoption import LEAF_OF, MIRRORED, NotAdoptable, not_adoptable
+from landbridge.translate.adoption import LEAF_OF, MIRRORED, TRUSTED, NotAdoptable, not_adoptable, not_linkable
+from landbridge.translate.callers import Called, called_of
+from landbridge.translate.drop import NEVER
 from landbridge.translate.policies import Fronted, Network
 
 NEIGHBOURS = ("StatefulSet", "Ingress", "TargetGroupBinding", "Canary", "Rollout")
@@ -52,12 +56,39 @@ class Facts:
     @cached_property
     def names(self) -> frozenset[Key]:
         """(kind, namespace, name) of everything on the source."""
-        return _names(self.inventory.source.objects)
+        return _names(self.by_kind)
 
     @cached_property
     def names_there(self) -> frozenset[Key]:
         """The same on the target."""
-        return _names(self.inventory.target.objects)
+        return _names(self.there)
+
+    @cached_property
+    def unserved(self) -> Mapping[tuple[str, str], str]:
+        """(apiVersion, kind) on the source that the target does not serve, with the versions that it serves instead."""
+        served = self.inventory.target.served
+        found: dict[tuple[str, str], str] = {}
+        for version, kind in {(item["apiVersion"], item["kind"]) for item in self.inventory.source.objects}:
+            group, _, short = version.rpartition("/")
+            versions = served.get(f"{group}/{kind}", ())
+            if short not in versions and kind not in NEVER:
+                found[(version, kind)] = ", ".join(versions)
+        return found
+
+    @cached_property
+    def configured(self) -> tuple[tuple[str, str], ...]:
+        """What people have configured, by object: values of ConfigMaps and variables and command lines, one a line."""
+        found = [
+            (subject(item), "\n".join((item.get("data") or NONE).values()))
+            for item in self.by_kind.get("ConfigMap", ())
+        ]
+        for item, spec in self.workloads:
+            texts: list[str] = []
+            for container in containers(spec):
+                texts += [variable["value"] for variable in container.get("env") or () if variable.get("value")]
+                texts += [*(container.get("command") or ()), *(container.get("args") or ())]
+            found.append((subject(item), "\n".join(texts)))
+        return tuple(found)
 
     @cached_property
     def skipped(self) -> frozenset[str]:
@@ -78,7 +109,7 @@ class Facts:
             (item, pod_spec(item))
             for kind in sorted(RUNNING | STARTING)
             for item in self.by_kind.get(kind, ())
-            if not is_owned(item) and subject(item) not in self.skipped
+            if not is_owned(item) and not (self.skipped and subject(item) in self.skipped)
         )
 
     @cached_property
@@ -93,12 +124,12 @@ class Facts:
 
     @cached_property
     def services(self) -> tuple[tuple[Service, Manifest], ...]:
-        """Every Service that people made, with its manifest: no mirrors and no leaves."""
+        """Every Service that people made, with its manifest: no mirrors, no leaves, nothing else of ours."""
         models = {service.id: service for service in self.inventory.services}
         found = []
         for item in self.by_kind.get("Service", ()):
             marks = labels_of(item)
-            if LEAF_OF not in marks and MIRRORED not in marks:
+            if LEAF_OF not in marks and MIRRORED not in marks and name_of(item) != TRUSTED:
                 found.append((models[ServiceId(namespace_of(item), name_of(item))], item))
         return tuple(found)
 
@@ -112,17 +143,48 @@ class Facts:
         spaces = {name_of(item): item for item in self.by_kind.get("Namespace", ())}
         zones = {node.labels.get(ZONE) for node in self.inventory.source.nodes} - {None}
         found: dict[ServiceId, NotAdoptable] = {}
+        other = max(self.inventory.source.name, self.inventory.target.name, key=len)
+        if not self.mesh.leaves:
+            return self._not_linkable(near, other)
         for service, item in self.services:
             refusal = not_adoptable(
                 item,
                 namespace=spaces.get(service.id.namespace),
                 neighbours=near[service.id.namespace],
                 zones=max(1, len(zones)),
-                other=max(self.inventory.source.name, self.inventory.target.name, key=len),
             )
             if refusal:
                 found[service.id] = refusal
         return found
+
+    def _not_linkable(self, near: Mapping[str, list[Manifest]], other: str) -> Mapping[ServiceId, NotAdoptable]:
+        found: dict[ServiceId, NotAdoptable] = {}
+        for service, item in self.services:
+            refusal = not_linkable(item, neighbours=near[service.id.namespace], other=other)
+            no = self.routed[service.id].refusal
+            if refusal is None and no is not None:
+                text = f"Service {service.id} cannot be divided by Linkerd: {no.what}"
+                refusal = NotAdoptable(rule="linkerd", message=text, advice=no.advice)
+            if refusal:
+                found[service.id] = refusal
+        return found
+
+    @cached_property
+    def mesh(self) -> Mesh:
+        """The data plane that is used."""
+        return mesh_of(self.inventory, self.migration)[0]
+
+    @cached_property
+    def routed(self) -> Mapping[ServiceId, Routed]:
+        """How Linkerd divides each Service, where it does."""
+        if self.mesh.leaves:
+            return {}
+        here, there = (switches(place.objects) for place in (self.inventory.source, self.inventory.target))
+        copied = [
+            item for item in here if item["kind"] == "ServiceProfile"
+        ]  # beats routes there, too, once it is there
+        standing = {Side.SOURCE: here, Side.TARGET: [*there, *copied]}
+        return {s.id: route(self.inventory, self.migration, s, standing) for s, _ in self.services}
 
     @cached_property
     def answered(self) -> frozenset[ServiceId]:
@@ -132,6 +194,22 @@ class Facts:
             for item in self.by_kind.get("EndpointSlice", ())
             if item.get("endpoints")
         )
+
+    @cached_property
+    def called(self) -> Mapping[ServiceId, tuple[Called, ...]]:
+        """The pods behind each Service as policies see them, one for each workload."""
+        labels = {str(workload.ref): workload.labels for workload in self.inventory.workloads}
+        specs = {
+            subject(item): pod_spec(item) for kind in sorted(RUNNING | {"Pod"}) for item in self.by_kind.get(kind, ())
+        }
+        return {
+            service.id: tuple(
+                called_of(labels[str(ref)], specs.get(str(ref), NONE))
+                for ref in service.workloads
+                if str(ref) in labels
+            )
+            for service, _ in self.services
+        }
 
     @cached_property
     def network(self) -> Network:
@@ -172,5 +250,5 @@ def _by_kind(objects: tuple[Manifest, ...]) -> Mapping[str, list[Manifest]]:
     return dict(found)
 
 
-def _names(objects: tuple[Manifest, ...]) -> frozenset[Key]:
-    return frozenset((kind_of(item), namespace_of(item), name_of(item)) for item in objects)
+def _names(by_kind: Mapping[str, list[Manifest]]) -> frozenset[Key]:
+    return frozenset((kind, namespace_of(item), name_of(item)) for kind, items in by_kind.items() for item in items)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from landbridge.assess.check import Check, Seen
 from landbridge.assess.facts import Facts
 from landbridge.laws.weights import check_bake
-from landbridge.model.inventory import Severity
+from landbridge.model.inventory import Platform, Severity
 from landbridge.model.manifest import name_of
+from landbridge.model.mirror import is_shortened, mirror_name
 from landbridge.settings.names import suggest
 
 
@@ -42,7 +43,33 @@ def _bakes(facts: Facts) -> Iterator[Seen]:
             yield Seen(f"Service {service.id}", f"goes up by {', '.join(map(str, steps))} %: {refusal.reason}")
 
 
+def _mirrors(facts: Facts) -> Iterator[Seen]:
+    """Mirrors with another name than people expect; each side sees the other's. Linkerd has no short names."""
+    if not facts.mesh.leaves:
+        return
+    for service, _ in facts.services:
+        for platform in (facts.inventory.source, facts.inventory.target):
+            if is_shortened(service.id.name, platform.name):
+                name = mirror_name(service.id.name, platform.name)
+                yield Seen(f"Service {service.id}", f"is called {name} where it is seen from {_other(facts, platform)}")
+
+
+def _other(facts: Facts, platform: Platform) -> str:
+    ends = (facts.inventory.source.name, facts.inventory.target.name)
+    return ends[1] if platform.name == ends[0] else ends[0]
+
+
 CHECKS = (
+    Check(
+        name="mirror-name",
+        title="mirrors are called SERVICE-CLUSTER",
+        severity=Severity.NOTE,
+        what="A service whose mirror `<service>-<cluster>` would have more than 63 characters.",
+        why="No Service may have such a name. The mirror is called by the first letters of it, eight digits of the "
+        "whole name's SHA-256 and the cluster; routers, agents and metrics follow, scripts of your own may not.",
+        advice="use the name in the message where you name the mirror yourself, or give the cluster a shorter name",
+        find=_mirrors,
+    ),
     Check(
         name="last-bake",
         title="a last step keeps something to compare with",

@@ -8,10 +8,11 @@ from ipaddress import ip_address
 from math import ceil
 
 from landbridge.assess.check import Check, Seen
+from landbridge.assess.dataplane import spoken
 from landbridge.assess.facts import Facts
 from landbridge.envoy.names import INOTIFY
 from landbridge.model.inventory import Severity
-from landbridge.model.manifest import NONE, containers, subject
+from landbridge.model.manifest import subject
 from landbridge.model.service import Port, Protocol, ServiceId
 
 INSTANCES = 128  # fs.inotify.max_user_instances of a kernel that nobody has asked for more
@@ -41,8 +42,7 @@ def _affinity(facts: Facts) -> Iterator[Seen]:
 
 def get_protocol(facts: Facts, service: ServiceId, port: Port) -> Protocol:
     """The protocol of a port: as migration.yaml says, else as declared."""
-    stated = facts.migration.service(service).protocols
-    return stated.get(str(port.port)) or stated.get(port.name) or port.protocol
+    return spoken(facts.migration, service, port)
 
 
 def _protocols(facts: Facts) -> Iterator[Seen]:
@@ -67,29 +67,19 @@ def _literals(facts: Facts) -> Iterator[Seen]:
         for address in item["spec"].get("clusterIPs") or (item["spec"].get("clusterIP"),):
             if address and address != "None":
                 addresses[address] = subject(item)
-    for name, texts in _texts(facts):
-        found = {found for text in texts for found in _ADDRESS.findall(text) if found in addresses}
-        if found:
+    for name, text in facts.configured:
+        if text.count(".") < 3:  # as in nearly all of them
+            continue
+        if found := addresses.keys() & set(_ADDRESS.findall(text)):
             who = ", ".join(f"{address} ({addresses[address]})" for address in sorted(found, key=ip_address))
             yield Seen(name, f"holds the cluster address {who}, which is another one on the target")
 
 
-def _texts(facts: Facts) -> Iterator[tuple[str, list[str]]]:
-    """What people have configured, by object."""
-    for item in facts.each("ConfigMap"):
-        yield subject(item), list((item.get("data") or NONE).values())
-    for item, spec in facts.workloads:
-        texts: list[str] = []
-        for container in containers(spec):
-            texts += [variable["value"] for variable in container.get("env") or () if variable.get("value")]
-            texts += [*(container.get("command") or ()), *(container.get("args") or ())]
-        yield subject(item), texts
-
-
 def _links(facts: Facts) -> Iterator[Seen]:
-    for name, texts in _texts(facts):
-        found = sorted({match for text in texts for match in _LINKS.findall(text)})
-        if found:
+    for name, text in facts.configured:
+        if "_SERVICE_" not in text and "_TCP" not in text:  # most have neither, and are done with at once
+            continue
+        if found := sorted(set(_LINKS.findall(text))):
             yield Seen(name, f"uses variables that Kubernetes makes from Services: {', '.join(found[:3])}")
 
 

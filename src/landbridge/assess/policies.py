@@ -9,8 +9,9 @@ from landbridge.assess.check import Check, Seen
 from landbridge.assess.facts import Facts
 from landbridge.model.inventory import Inventory, Severity
 from landbridge.model.manifest import NONE, name_of, namespace_of, subject
-from landbridge.model.service import Manifest
-from landbridge.settings.migration import Migration
+from landbridge.model.service import Manifest, ServiceId
+from landbridge.settings.migration import Migration, Policies
+from landbridge.translate.callers import differ
 from landbridge.translate.policies import policies, shuts_waypoints, widened
 
 FILE = "networkpolicies.yaml"
@@ -48,13 +49,43 @@ def _lacking(facts: Facts) -> Iterator[Seen]:
 
 
 def _widened(facts: Facts) -> Iterator[Seen]:
+    enforced = facts.migration.data_plane.policies is Policies.ENFORCE
+    apart = _apart(facts) if enforced else {}
+    for service, port in apart.items():
+        yield Seen(
+            f"Service {service}",
+            f"has pods that different callers may call on port {port}, and a waypoint sends all to any of them",
+            "give its pods the same labels and port numbers, accept that only who may call all of them gets through, "
+            "or set `skip: true` for the Service",
+        )
     for service, who in widened(facts.network):
-        yield Seen(f"Service {service}", f"could be called by way of the waypoint by more than before: {who}")
+        if not enforced:
+            yield Seen(f"Service {service}", f"could be called by way of the waypoint by more than before: {who}")
+        elif service not in apart:
+            yield Seen(
+                f"Service {service}",
+                f"shares its waypoint with Services that more may call ({who}); the waypoint lets in only its own",
+                "nothing to do; docs/connection.md#networkpolicies says what is kept and what is not",
+                Severity.NOTE,
+            )
+
+
+def _apart(facts: Facts) -> dict[ServiceId, str]:
+    """Services whose pods do not all have the same callers, and a port where it shows."""
+    manifests = {service.id: item for service, item in facts.services}
+    found: dict[ServiceId, str] = {}
+    for fronted in facts.network.services:
+        near = facts.network.policies_in.get(fronted.id.namespace, ())
+        for port in manifests[fronted.id]["spec"].get("ports") or ():
+            if differ(near, facts.called[fronted.id], port.get("targetPort") or port["port"]):
+                found.setdefault(fronted.id, str(port["port"]))
+    return found
 
 
 def _foreign(facts: Facts) -> Iterator[Seen]:
+    kinds = {kind for kind, _ in FOREIGN}
     for items in facts.by_kind.values():
-        for item in items:
+        for item in items if items[0]["kind"] in kinds else ():
             if any(item["kind"] == kind and item["apiVersion"].startswith(group) for kind, group in FOREIGN):
                 yield Seen(subject(item), "says who may call whom, in a way that cannot be carried over to a waypoint")
 
@@ -110,10 +141,13 @@ CHECKS = (
         name="widened-policy",
         title="nobody may call more by way of a waypoint",
         severity=Severity.BLOCKER,
-        what="A Service whose pods only some may call, in a namespace where others may call another Service.",
-        why="One waypoint stands before all Services of a namespace and lets in whoever may call one of them; the pods "
-        "behind it see only the waypoint. While Services are adopted there, all of them have the callers of each.",
-        advice="accept it with a reason, set `skip: true` for the Service, or move it to a namespace of its own",
+        what="A Service whose pods only some may call, in a namespace where others may call another Service. With "
+        "`policies: enforce` it is a note, and a blocker only for a Service whose pods have different callers.",
+        why="One waypoint stands before all Services of a namespace, and the pods behind it see only the waypoint. "
+        "Unless the waypoint itself looks at who calls what, each Service has the callers of all while it is adopted. "
+        "It can, but then its agent has to read NetworkPolicies, and pods and namespaces of the whole cluster.",
+        advice="set `data_plane: {policies: enforce}` and run `landbridge connect` again, accept it with a reason, or "
+        "set `skip: true` for the Service",
         find=_widened,
     ),
     Check(

@@ -15,6 +15,7 @@ from landbridge.model.service import Manifest, Protocol, ServiceId
 _MONITORS = frozenset({"ServiceMonitor", "VMServiceScrape"})
 _ROUTES = frozenset({"HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute"})
 _WEBHOOKS = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"})
+_READING = sorted(_MONITORS | _ROUTES | _WEBHOOKS | {"TargetGroupBinding", "APIService"})
 
 
 def _readers(facts: Facts) -> Iterator[Seen]:
@@ -26,10 +27,9 @@ def _readers(facts: Facts) -> Iterator[Seen]:
     for edge in facts.inventory.edges:
         if edge.caller.kind == "Ingress":
             readers[edge.callee].add(str(edge.caller))
-    for items in facts.by_kind.values():
-        for item in items:
-            for service_id in _read(facts, item):
-                readers[service_id].add(subject(item))
+    for item in facts.each(*_READING):
+        for service_id in _read(facts, item):
+            readers[service_id].add(subject(item))
     for service_id, who in sorted(readers.items()):
         if service_id in known:
             yield Seen(f"Service {service_id}", f"is also read by {', '.join(sorted(who))}")

@@ -18,6 +18,18 @@ _SCHEDULERS = re.compile(
     re.IGNORECASE,
 )
 
+_SCHEDULER_WORDS = (
+    "celery",
+    "sidekiq",
+    "clockwork",
+    "quartz",
+    "shedlock",
+    "apscheduler",
+    "node-cron",
+    "airflow scheduler",
+)
+"""One of these is in whatever the expression finds."""
+
 
 def _zone(facts: Facts) -> Iterator[Seen]:
     for item in facts.each("CronJob"):
@@ -81,11 +93,18 @@ def _schedulers(facts: Facts) -> Iterator[Seen]:
     for item, spec in facts.running:
         words = [word for c in containers(spec) for word in (*(c.get("command") or ()), *(c.get("args") or ()))]
         names = [str(v["name"]) for c in containers(spec) for v in c.get("env") or ()]
-        match = _SCHEDULERS.search(" ".join(words)) or _SCHEDULERS.search(" ".join(names))
+        said = (" ".join(words), " ".join(names))
+        match = next(filter(None, map(_SCHEDULERS.search, said)), None) if _may_schedule("\n".join(said)) else None
         if match:
             yield Seen(
                 subject(item), f"seems to have a scheduler inside ({match[0]}): on two sides it runs everything twice"
             )
+
+
+def _may_schedule(text: str) -> bool:
+    """Whether a search can find anything: plain words are looked for ten times as fast as the expression."""
+    lower = text.lower()
+    return any(word in lower for word in _SCHEDULER_WORDS)
 
 
 def _leaders(facts: Facts) -> Iterator[Seen]:

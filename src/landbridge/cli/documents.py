@@ -76,7 +76,13 @@ def init(
     path = where.file(FILE)
     if path.exists() and not force:
         raise DocumentError(f"{path} exists", where=str(path), advice="edit it, or give --force to begin anew")
+    if source == target:
+        advice = "give two contexts of your kubeconfig: `kubectl config get-contexts` lists them"
+        raise DocumentError(f"source and target are the same context: {source}", where="--target", advice=advice)
     ends = (_cluster(source, source_name), _cluster(target, target_name))
+    if ends[0].name == ends[1].name:
+        advice = "give --source-name or --target-name"
+        raise DocumentError(f"both clusters would be called {ends[0].name}", where="--target-name", advice=advice)
     namespaces, services = folder.go(_found(ends[0], ends[1], namespace or []))
     folder.write(path, render_template(source=ends[0], target=ends[1], namespaces=namespaces, services=services))
     value = {"file": str(path), "namespaces": namespaces, "services": [str(service) for service in services]}
@@ -230,7 +236,8 @@ def _waves(made: Plan) -> Table:
         acts = [act for entry in wave.services for act in entry.acts]
         weights = sorted({act.args["percent"] for act in acts if act.kind is ActKind.WEIGHT})
         dwell = max(
-            (sum(a.args["dwell"] for a in e.acts if a.kind is ActKind.WEIGHT) for e in wave.services), default=0
+            (sum(a.args["dwell"] for a in e.acts if a.kind in {ActKind.SHADOW, ActKind.WEIGHT}) for e in wave.services),
+            default=0,
         )
         names = ", ".join(str(entry.service) for entry in wave.services)
         rows.append((wave.name, names, len(acts), " ".join(map(str, weights)), span(dwell), wave.window))

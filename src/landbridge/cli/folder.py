@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from landbridge.catalog import get_catalog
 from landbridge.cli.output import Where, talk
 from landbridge.clients import kubeconfig
 from landbridge.clients.kubernetes import Kubernetes
-from landbridge.errors import DocumentError, Mistake
+from landbridge.errors import DocumentError, LandbridgeError, Mistake
 from landbridge.model.inventory import Finding, Inventory
 from landbridge.model.plan import Plan
 from landbridge.plan import load as load_plan
@@ -32,21 +32,26 @@ assessments = TypeAdapter(tuple[Finding, ...])
 
 def write(path: Path, content: str | bytes) -> None:
     """Replace a file as a whole: after a full disk or a kill the old one is still there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(content if isinstance(content, bytes) else content.encode())
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        why = error.strerror or str(error)
+        advice = "see that you may write to this folder and that there is room; nothing was changed"
+        raise LandbridgeError(f"{path} cannot be written: {why}", where=str(path.parent), advice=advice) from None
 
 
 def settings(where: Where) -> Migration:
     """migration.yaml, with every mistake named at once."""
+    if where.directory.is_file():
+        raise _no_folder(where.directory)
     return load_settings(where.directory, get_catalog())
 
 
@@ -101,9 +106,17 @@ def _bytes(path: Path, advice: str) -> bytes:
             advice = "name the migration's folder with -C; `landbridge init` makes one"
             raise DocumentError(f"there is no folder {path.parent}", where=str(path.parent), advice=advice) from None
         raise DocumentError(f"there is no {path}", where=str(path), advice=advice) from None
+    except NotADirectoryError:
+        raise _no_folder(path.parent) from None
     except OSError as error:
         why = error.strerror or str(error)
+        advice = "see that you may read it, and that it is a file"
         raise DocumentError(f"{path} cannot be read: {why}", where=str(path), advice=advice) from None
+
+
+def _no_folder(path: Path) -> DocumentError:
+    advice = "-C wants the migration's folder, which holds migration.yaml"
+    return DocumentError(f"{path} is a file, not a folder", where=str(path), advice=advice)
 
 
 @asynccontextmanager
@@ -122,8 +135,18 @@ def context_of(cluster: Cluster) -> kubeconfig.Context:
 
 
 def go(work: Coroutine[Any, Any, T]) -> T:
-    """Run something async to its end."""
-    return asyncio.run(work)
+    """Run something async to its end.
+
+    The task's own result is None: when `asyncio.run` ends, `signal` writes out the repr of the main task for an error
+    message that nobody sees, and of an inventory of 10,000 objects that takes as long as reading it.
+    """
+    found: list[T] = []
+
+    async def keep() -> None:
+        found.append(await work)
+
+    asyncio.run(keep())
+    return found[0]
 
 
 def plan_reader(path: Path) -> Callable[[], Plan]:

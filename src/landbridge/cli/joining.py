@@ -15,16 +15,25 @@ from landbridge.connect import check as checking
 from landbridge.connect import connect as joining
 from landbridge.connect import disconnect as leaving
 from landbridge.connect import gateways as doors
+from landbridge.connect import linkerd as by_linkerd
 from landbridge.connect import rotate as rotating
 from landbridge.connect.manifests import manifests
 from landbridge.connect.options import IMAGE, Options
-from landbridge.errors import DocumentError, Exit
+from landbridge.errors import AccessError, DocumentError, Exit
+from landbridge.model.exports import Exports, MirrorRules
 from landbridge.model.inventory import Severity
+from landbridge.model.service import BUILTIN, Manifest
 from landbridge.settings import Migration
+from landbridge.settings.connection import Door, Export
 from landbridge.settings.load import FILE
+from landbridge.settings.migration import Policies
 from landbridge.settings.names import suggest
 
 HERE = Where()
+NOTHING_YET = (
+    "nothing is exported yet, so nobody asks through the gateways: Services are exported when `landbridge run` "
+    "adopts them; `landbridge check` looks at the gateways' pods"
+)
 
 
 def register(app: cyclopts.App) -> None:
@@ -35,14 +44,34 @@ def register(app: cyclopts.App) -> None:
 
 def options_of(migration: Migration) -> Options:
     """How migration.yaml wants the clusters joined."""
-    plane = migration.data_plane
+    plane, joined = migration.data_plane, migration.connect
+    everything = joined.export is Export.ALL
     return Options(
         namespaces=migration.namespaces,
+        plane=plane.plane.value,
         image=plane.image or IMAGE,
         envoy_image=plane.envoy_image,
         waypoint_pods=plane.waypoints,
         gateway_pods=plane.gateways,
         workers=plane.workers,
+        enforce=plane.policies is Policies.ENFORCE,
+        cpu=plane.cpu,
+        exports=Exports(
+            everything=everything,
+            include=joined.include or (tuple(f"{name}/*" for name in migration.namespaces) if everything else ()),
+            exclude=joined.exclude,
+            exclude_ports=joined.exclude_ports,
+        ),
+        mirrors=MirrorRules(
+            headless=joined.headless,
+            excluded_labels=joined.excluded_labels,
+            excluded_annotations=joined.excluded_annotations,
+        ),
+        addresses=joined.api_servers,
+        gateways=joined.gateways,
+        node_port=joined.node_port if joined.service is Door.NODE_PORT else None,
+        service_annotations=joined.service_annotations,
+        load_balancer_class=joined.load_balancer_class,
     )
 
 
@@ -59,8 +88,7 @@ def connect(*, dry_run: bool = False, where: Where = HERE) -> None:
     migration = folder.settings(where)
     options = options_of(migration)
     if dry_run:
-        ends = (migration.source.name, migration.target.name)
-        made = {here: manifests(here, there, options) for here, there in (ends, ends[::-1])}
+        made = folder.go(_would_connect(migration, options))
         flat = [item for items in made.values() for item in items]
         rows = [
             (cluster, item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"])
@@ -72,6 +100,28 @@ def connect(*, dry_run: bool = False, where: Where = HERE) -> None:
     folder.go(_connect(migration, options))
     text = f"{migration.source.name} and {migration.target.name} are joined\nnext: landbridge check, landbridge run"
     emit({"connected": [migration.source.name, migration.target.name]}, where.output, table=text)
+
+
+async def _would_connect(migration: Migration, options: Options) -> dict[str, list[Manifest]]:
+    """The objects for each cluster. Our own need no cluster to be asked, unless Linkerd might be there."""
+    ends = (migration.source.name, migration.target.name)
+    ways, why = None, "dataPlane.plane is builtin"
+    try:
+        if options.plane != BUILTIN.name:
+            async with folder.clusters(migration) as clusters:
+                ways, why = await by_linkerd.choose(*clusters, options)
+    except (AccessError, DocumentError) as error:
+        if options.plane != "auto":
+            raise
+        why = f"it could not be asked for Linkerd: {error.what}"
+    talk.print(f"data plane: {'linkerd' if ways else 'builtin'} ({escape(why)})")
+    if ways:
+        pairs = {name: ways.end(name) for name in ends}
+        return {
+            name: by_linkerd.manifests(here, there) + by_linkerd.records(there.name, options)
+            for name, (here, there) in pairs.items()
+        }
+    return {here: manifests(here, there, options) for here, there in (ends, ends[::-1])}
 
 
 async def _connect(migration: Migration, options: Options) -> None:
@@ -150,7 +200,8 @@ def _results(results: list[checking.Result]) -> Table:
 def gateways(*, where: Where = HERE) -> int:
     """Show the linked gateways: whether each answers, for how many Services, and how fast (over the last minute).
 
-    Exit 1 while one does not answer.
+    Exit 1 while one does not answer; 0 while nothing is exported yet, for then nobody asks, and where one of Linkerd's
+    cannot be asked about: that is unknown.
 
     Example: `landbridge gateways`
     """
@@ -160,7 +211,10 @@ def gateways(*, where: Where = HERE) -> int:
     for gateway in found:
         if gateway.problem:
             talk.print(f"{gateway.cluster}, seen from {gateway.seen_from}: {escape(gateway.problem)}")
-    return Exit.DONE if all(gateway.alive for gateway in found) else Exit.ERROR
+    if any(gateway.unused for gateway in found):
+        talk.print(NOTHING_YET)
+    dead = [gateway for gateway in found if gateway.alive is False and not gateway.unused]
+    return Exit.ERROR if dead else Exit.DONE
 
 
 async def _gateways(migration: Migration) -> list[doors.LinkedGateway]:
@@ -171,10 +225,16 @@ async def _gateways(migration: Migration) -> list[doors.LinkedGateway]:
 def _doors(found: Sequence[doors.LinkedGateway]) -> Table:
     head = ("cluster", "alive", "num_svc", "latency_p50", "latency_p95", "latency_p99")
     rows = [
-        (gateway.cluster, gateway.alive, gateway.services, *(_ms(gateway, name) for name in ("p50", "p95", "p99")))
+        (gateway.cluster, _alive(gateway), gateway.services, *(_ms(gateway, name) for name in ("p50", "p95", "p99")))
         for gateway in found
     ]
     return columns(head, rows)
+
+
+def _alive(gateway: doors.LinkedGateway) -> str:
+    if gateway.unused:
+        return "-"
+    return "unknown" if gateway.alive is None else str(gateway.alive)
 
 
 def _ms(gateway: doors.LinkedGateway, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import cyclopts
@@ -11,10 +12,10 @@ from rich.prompt import Confirm
 
 from landbridge.cli import folder
 from landbridge.cli.output import Format, Where, columns, complain, emit, talk
-from landbridge.cli.running import chosen, is_running, open_journal, person
+from landbridge.cli.running import chosen, is_running, left_alone, open_journal, person
 from landbridge.clock import SystemClock, rfc3339
 from landbridge.connect.options import IMAGE
-from landbridge.errors import DocumentError, Exit
+from landbridge.errors import DocumentError, DriftError, Exit, LandbridgeError
 from landbridge.model.journal import State, What
 from landbridge.model.plan import Plan
 from landbridge.model.service import Manifest, ServiceId
@@ -44,10 +45,14 @@ def run(
     wave: int | None = None,
     dry_run: bool = False,
     roles: str = "",
+    wait: bool = False,
     yes: bool = False,
     where: Where = HERE,
 ) -> int:
     """Carry plan.yaml out, or go on with what was interrupted.
+
+    When all that is left waits for a person, it ends with exit code 6, and says which splits go home then: without a
+    runner nobody watches them.
 
     Example: `landbridge run shop/web shop/cart --yes`
 
@@ -62,12 +67,15 @@ def run(
     roles:
         Only print, as YAML, the roles that this run needs in both clusters, for whoever is named: `user:NAME`,
         `group:NAME` or `serviceaccount:NAMESPACE/NAME`.
+    wait:
+        Stay and watch while services wait for a person, instead of ending; obeys pause, resume, approve and rollback.
     yes:
         Do not ask.
     """
     migration = folder.settings(where)
     read = folder.plan_reader(where.file(folder.PLAN))
-    scope = Scope(services=chosen(services, read()) if services else None, last_wave=wave - 1 if wave else None)
+    last = None if wave is None else _last_wave(wave, read())
+    scope = Scope(services=chosen(services, read()) if services else None, last_wave=last)
     if roles:
         made = folder.go(_roles(migration, read(), scope, subject_of(roles)))
         emit(made, Format.JSON if where.output is Format.JSON else Format.YAML)
@@ -78,7 +86,15 @@ def run(
         return Exit.DONE
     if not yes:
         _ask(migration)
-    return _carry_out(where, migration, scope)
+    return _carry_out(where, migration, scope, wait=wait)
+
+
+def _last_wave(wave: int, plan: Plan) -> int:
+    """The place of the wave that a person counted from 1."""
+    if not 1 <= wave <= len(plan.waves):
+        names = ", ".join(f"{number} {one.name}" for number, one in enumerate(plan.waves, start=1))
+        raise DocumentError(f"there is no wave {wave}", where="--wave", advice=f"the plan has {names}")
+    return wave - 1
 
 
 async def _roles(migration: Migration, plan: Plan, scope: Scope, subject: Subject) -> list[Manifest]:
@@ -97,8 +113,15 @@ def _ask(migration: Migration) -> None:
         raise DocumentError("not confirmed; nothing was done")
 
 
-def _carry_out(where: Where, migration: Migration, scope: Scope) -> int:
-    summary = folder.go(_run(where, migration, scope))
+def _carry_out(where: Where, migration: Migration, scope: Scope, *, wait: bool = False) -> int:
+    try:
+        summary = folder.go(_run(where, migration, scope, wait=wait))
+    except DriftError:
+        raise  # another runner has the lease, and stands behind the splits
+    except BaseException:
+        _tell_expiry(where)
+        raise
+    _tell_expiry(where)
     if summary.resumed:
         talk.print("went on with the run that was interrupted")
     _print_states(summary.states, where)
@@ -106,7 +129,14 @@ def _carry_out(where: Where, migration: Migration, scope: Scope) -> int:
     return complain(error) if error else Exit.DONE
 
 
-async def _run(where: Where, migration: Migration, scope: Scope) -> runner.Summary:
+def _tell_expiry(where: Where) -> None:
+    """However the run has ended: what its splits do without it. Why it ended is told whatever happens here."""
+    with suppress(LandbridgeError):
+        if found := left_alone(where, folder.plan(where)):
+            talk.print(found, markup=False)
+
+
+async def _run(where: Where, migration: Migration, scope: Scope, *, wait: bool) -> runner.Summary:
     clock, metrics = SystemClock(), migration.metrics
     async with (
         folder.clusters(migration) as (source, target),
@@ -125,6 +155,7 @@ async def _run(where: Where, migration: Migration, scope: Scope) -> runner.Summa
             guards=Guards(migration.guards, prometheus, clock),
             clock=clock,
             tell=_told,
+            wait=wait,
         )
 
 
@@ -206,7 +237,10 @@ def rollback(
         Only print what would be undone, in order.
     """
     migration, plan = folder.settings(where), folder.plan(where)
-    if bool(services) == all_:
+    if services and all_:
+        advice = "name services, or give --all for every one"
+        raise DocumentError("--all and names of services contradict each other", where="--all", advice=advice)
+    if not services and not all_:
         raise DocumentError("say which services go home, or --all", advice="landbridge rollback shop/web")
     if dry_run:
         _show_way_back(services, plan, where)

@@ -8,10 +8,13 @@ import socket
 from collections.abc import Collection, Mapping
 
 from landbridge.cli.output import Where
+from landbridge.clock import SystemClock
 from landbridge.errors import DocumentError, Mistake
 from landbridge.model.plan import Plan
 from landbridge.model.service import ServiceId
+from landbridge.run import expiry
 from landbridge.run.journal import FOLDER, Journal
+from landbridge.run.status import read_status
 from landbridge.settings.names import suggest
 
 
@@ -33,6 +36,17 @@ def is_running(where: Where) -> bool:
     except FileNotFoundError:
         return False
     return False
+
+
+def left_alone(where: Where, plan: Plan, service: ServiceId | None = None) -> str:
+    """What splits, or that of one service, do that no runner stands behind; empty where one is at work."""
+    if is_running(where) or not (where.file(FOLDER) / "journal.db").exists():
+        return ""
+    now = SystemClock().now()
+    with open_journal(where) as journal:
+        rows = [row for row in read_status(journal, plan, now).rows if service in {None, row.service}]
+        found = expiry.find(journal, plan, rows)
+    return found.told(now) if found else ""
 
 
 def person() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -13,8 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from landbridge.cli import folder
-from landbridge.cli.output import Where, columns, emit, span, talk
-from landbridge.cli.running import chosen, open_journal
+from landbridge.cli.output import Format, Where, columns, emit, span, talk
+from landbridge.cli.running import chosen, left_alone, open_journal
 from landbridge.clock import SystemClock, rfc3339
 from landbridge.model.journal import Entry
 from landbridge.model.plan import Act, Plan
@@ -44,11 +45,11 @@ def status(*, watch: Annotated[bool, Parameter(name=["--watch", "-w"])] = False,
     Parameters
     ----------
     watch:
-        Stay and show it anew each second.
+        Stay and show it anew each second; with -o json or yaml one document after the other.
     """
     if not watch:
-        found = _read(where, folder.plan(where))
-        emit(_plain(found), where.output, table=_table(found))
+        found, alone = _read(where, folder.plan(where))
+        emit(_plain(found) | {"left_alone": alone}, where.output, table=_table(found, alone))
         return
     folder.go(_watch(where))
 
@@ -56,15 +57,23 @@ def status(*, watch: Annotated[bool, Parameter(name=["--watch", "-w"])] = False,
 async def _watch(where: Where) -> None:
     clock = SystemClock()
     plan = folder.plan_reader(where.file(folder.PLAN))  # of 409 services it takes seconds to read
-    with Live(_table(_read(where, plan())), console=talk, auto_refresh=False) as live:
+    while where.output is not Format.TABLE:
+        found, alone = _read(where, plan())
+        sys.stdout.write("---\n" if where.output is Format.YAML else "")
+        emit(_plain(found) | {"left_alone": alone}, where.output)
+        sys.stdout.flush()
+        await clock.sleep(EVERY)
+    with Live(_table(*_read(where, plan())), console=talk, auto_refresh=False) as live:
         while True:
             await clock.sleep(EVERY)
-            live.update(_table(_read(where, plan())), refresh=True)
+            live.update(_table(*_read(where, plan())), refresh=True)
 
 
-def _read(where: Where, plan: Plan) -> Status:
+def _read(where: Where, plan: Plan) -> tuple[Status, str]:
+    """Where everything stands, and what splits do that no runner stands behind."""
     with open_journal(where) as journal:
-        return projection.read_status(journal, plan, SystemClock().now())
+        found = projection.read_status(journal, plan, SystemClock().now())
+    return found, left_alone(where, plan)
 
 
 def _plain(found: Status) -> dict[str, Any]:
@@ -74,13 +83,14 @@ def _plain(found: Status) -> dict[str, Any]:
     return {**head, "guards": list(found.guards), "moving": found.moving, "burn_up": burned, "services": rows}
 
 
-def _table(found: Status) -> Table:
+def _table(found: Status, alone: str) -> Table:
     head = ("service", "phase", "weight", "done", "left", "way back", "failed old", "failed new", "why or next")
     table = columns(head, [_cells(row) for row in found.rows])
     doing = f"{found.run} is going on, wave {found.wave}" if found.running else "no run is going on"
     home = found.burn_up[-1][1] if found.burn_up else 0
     line = f"home on the target: {home} of {found.moving} {spark(found.burn_up, found.moving, found.at)}".rstrip()
-    table.caption = "\n".join((f"{rfc3339(found.at)[11:19]} UTC; {doing}", line, *map(escape, found.guards)))
+    more = (*found.guards, *([alone] if alone else ()))
+    table.caption = "\n".join((f"{rfc3339(found.at)[11:19]} UTC; {doing}", line, *map(escape, more)))
     return table
 
 
@@ -113,6 +123,7 @@ def explain(service: str, /, *, where: Where = HERE) -> None:
     with open_journal(where) as journal:
         found = projection.explain(journal, plan, wanted, SystemClock().now())
     row: Row = found["row"]
+    alone = left_alone(where, plan, wanted)
     value = {
         "service": str(wanted),
         "row": {**asdict(row), "service": str(row.service)},
@@ -120,12 +131,14 @@ def explain(service: str, /, *, where: Where = HERE) -> None:
         "back": acts.dump_python(found["back"], mode="json"),
         "lines": lines.dump_python(found["lines"], mode="json"),
         "looks": found["looks"],
+        "left_alone": alone,
     }
-    emit(value, where.output, table=_story(row, found))
+    emit(value, where.output, table=_story(row, found, alone))
 
 
-def _story(row: Row, found: dict[str, Any]) -> str:
+def _story(row: Row, found: dict[str, Any], alone: str) -> str:
     text = [f"{row.service} is {row.phase.value} at {row.weight} %: {row.reason or 'going on'}"]
+    text += [alone] if alone else []
     if row.evidence is not None:
         text.append(
             f"failed: {row.bad_source} of {row.n_source} on the source, {row.bad_target} of {row.n_target} on the "

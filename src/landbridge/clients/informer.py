@@ -13,6 +13,7 @@ from landbridge.model.service import Manifest
 
 Key = tuple[str, str]
 Change = Callable[[str, Manifest], None]
+Keep = Callable[[Manifest], Manifest]
 
 
 class Informer:
@@ -20,7 +21,8 @@ class Informer:
 
     `on_change(type, object)` is called with ADDED, MODIFIED or DELETED after `items` has changed; after a gap, objects
     that vanished in it are reported as DELETED. `seconds` is how long one watch lasts and so bounds how long a dead
-    connection goes unnoticed. `errors` counts failed tries; `last_error` says why.
+    connection goes unnoticed. `keep` makes of an object what is remembered of it; name, namespace and resourceVersion
+    have to stay. `errors` counts failed tries; `last_error` says why the last one failed, empty since one has not.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Informer:
         fields: str = "",
         seconds: float = 30,
         on_change: Change | None = None,
+        keep: Keep | None = None,
     ) -> None:
         self.k8s = k8s
         self.kind = kind
@@ -44,6 +47,7 @@ class Informer:
         self._selectors = {"labels": labels, "fields": fields}
         self._seconds = seconds
         self._listeners: list[Change] = [on_change] if on_change else []
+        self._keep = keep
         self._proof = float("-inf")
         self._version = ""
 
@@ -77,7 +81,7 @@ class Informer:
                 pause = min(pause * 2, 2.0)
 
     async def _list(self) -> None:
-        items, version = await self.k8s.list_at(self.kind, self.namespace, **self._selectors)
+        items, version = await self.k8s.list_at(self.kind, self.namespace, keep=self._keep, **self._selectors)
         fresh = {_key(item): item for item in items}
         gone = [item for key, item in self.items.items() if key not in fresh]
         changed = [
@@ -101,6 +105,7 @@ class Informer:
                 self._version = item["metadata"]["resourceVersion"]
                 if event == "BOOKMARK":
                     continue
+                item = self._keep(item) if self._keep else item
                 if event == "DELETED":
                     self.items.pop(_key(item), None)
                 else:
@@ -110,6 +115,7 @@ class Informer:
 
     def _alive(self) -> None:
         self._proof = self.k8s.clock.monotonic()
+        self.last_error = ""
 
     def _tell(self, event: str, item: Manifest) -> None:
         for listener in self._listeners:

@@ -61,5 +61,9 @@ NETWORKPOLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
 TRAFFICSPLIT = Kind("split.smi-spec.io/v1alpha2", "TrafficSplit", "trafficsplits")
 HTTPROUTE = Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
+HTTPROUTE_V1BETA1 = Kind("gateway.networking.k8s.io/v1beta1", "HTTPRoute", "httproutes")
+LINKERD_HTTPROUTE = Kind("policy.linkerd.io/v1beta3", "HTTPRoute", "httproutes")
+SERVICEPROFILE = Kind("linkerd.io/v1alpha2", "ServiceProfile", "serviceprofiles")
+LINK = Kind("multicluster.linkerd.io/v1alpha3", "Link", "links")
 
 KNOWN = {(kind.api_version, kind.kind): kind for kind in list(globals().values()) if isinstance(kind, Kind)}

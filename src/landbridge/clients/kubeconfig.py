@@ -43,6 +43,8 @@ class Kubeconfig:
 
     contexts: Mapping[str, Context]
     current: str = ""
+    files: tuple[str, ...] = ()
+    """Where it was looked for, whether or not there was anything."""
 
     def context(self, name: str = "") -> Context:
         """The context of that name, or the current one; AccessError lists the known ones."""
@@ -52,9 +54,16 @@ class Kubeconfig:
         known = ", ".join(sorted(self.contexts)) or "none"
         near = get_close_matches(wanted, list(self.contexts), 1)
         advice = f"did you mean {near[0]!r}? " if near else ""
+        where = os.pathsep.join(self.files) or "KUBECONFIG"
+        if not self.contexts:
+            raise AccessError(
+                f"there is no context {wanted!r}: your kubeconfig has none at all",
+                where=where,
+                advice="name the right file by KUBECONFIG, or by `kubeconfig` in migration.yaml",
+            )
         raise AccessError(
             f"there is no context {wanted!r} in your kubeconfig",
-            where="KUBECONFIG",
+            where=where,
             advice=f"{advice}known contexts: {known}",
         )
 
@@ -84,7 +93,7 @@ def load(paths: str | Path | None = None) -> Kubeconfig:
     contexts = {name: _context(name, entry, clusters, users) for name, entry in raw.items()}
     if not contexts and (SERVICE_ACCOUNT / "token").exists():
         return Kubeconfig(contexts={IN_CLUSTER: in_cluster()}, current=IN_CLUSTER)
-    return Kubeconfig(contexts=contexts, current=current)
+    return Kubeconfig(contexts=contexts, current=current, files=tuple(map(str, files)))
 
 
 def in_cluster() -> Context:
@@ -110,7 +119,10 @@ def _read(file: Path, *, required: bool) -> dict[str, Any]:
             return {}
         raise DocumentError("this kubeconfig does not exist", where=str(file), advice="check the path") from None
     except OSError as error:
-        raise DocumentError(f"this kubeconfig cannot be read: {error.strerror}", where=str(file)) from None
+        advice = "see that you may read it, and that KUBECONFIG or `kubeconfig` in migration.yaml names a file"
+        raise DocumentError(
+            f"this kubeconfig cannot be read: {error.strerror}", where=str(file), advice=advice
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         mistake = Mistake(file=str(file), line=mark.line + 1 if mark else None, path="", message="is not YAML")

@@ -6,9 +6,11 @@ dicts on purpose: typed models drop fields that they do not know, and a copy mus
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +94,15 @@ class Kubernetes:
         return items
 
     async def list_at(
-        self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = ""
+        self,
+        kind: Kind,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        keep: Callable[[Manifest], Manifest] | None = None,
     ) -> tuple[Objects, str]:
-        """The same with the resourceVersion from which a watch goes on."""
+        """The same with the resourceVersion from which a watch goes on; `keep` makes each object smaller at once."""
         items: Objects = []
         token = ""
         while True:
@@ -108,7 +116,7 @@ class Kubernetes:
                 continue
             for item in page.get("items") or ():
                 item["apiVersion"], item["kind"] = kind.api_version, kind.kind
-                items.append(item)
+                items.append(keep(item) if keep else item)
             token = page["metadata"].get("continue") or ""
             if not token:
                 return items, page["metadata"].get("resourceVersion") or ""  # ComponentStatus has none
@@ -206,10 +214,8 @@ class Kubernetes:
     async def served(self) -> dict[tuple[str, str], Kinds]:
         """Each `(group, kind)` with all versions served, the preferred one first."""
         served: dict[tuple[str, str], Kinds] = {}
-        for root in ("/api", "/apis"):
-            answer = await self.request("GET", root, headers={"Accept": DISCOVERY})
-            for kind in _discovered(answer.json()) if "items" in answer.json() else await self._old_discovery(root):
-                served.setdefault((kind.group, kind.kind), []).append(kind)
+        for kind in chain(*await asyncio.gather(*map(self._discover, ("/api", "/apis")))):
+            served.setdefault((kind.group, kind.kind), []).append(kind)
         self._kinds = {(kind.api_version, kind.kind): kind for kinds in served.values() for kind in kinds}
         self._served, self._served_at = served, self.clock.monotonic()
         return served
@@ -357,6 +363,10 @@ class Kubernetes:
             timeout=httpx2.Timeout(timeout, connect=5.0),
             extensions={"sni_hostname": server_name} if server_name else None,
         )
+
+    async def _discover(self, root: str) -> Kinds:
+        answer = (await self.request("GET", root, headers={"Accept": DISCOVERY})).json()
+        return _discovered(answer) if "items" in answer else await self._old_discovery(root)
 
     async def _old_discovery(self, root: str) -> Kinds:
         """Discovery as servers before 1.26 have it: one request a group version."""

@@ -19,10 +19,12 @@ from landbridge.connect import names
 from landbridge.connect.slices import addresses, foreign, of_agents, ports_of
 from landbridge.errors import BlockedError, DriftError, LandbridgeError
 from landbridge.model.journal import Receipt
+from landbridge.model.mirror import mirror_name
 from landbridge.model.service import Manifest, ObjectRef, ServiceId, Side
 from landbridge.translate.adoption import (
     EXPORT_MADE,
     EXPORTED,
+    MIRRORED,
     PROTOCOLS,
     SKIP_MIRROR,
     STATE,
@@ -55,18 +57,23 @@ async def adopt(
     clock: Clock,
     side: Side = Side.SOURCE,
     protocols: Mapping[str, str] | None = None,
+    pods: str = "",
+    enforce: bool = False,
 ) -> tuple[Receipt, ...]:
     """Adopt a Service; the receipts say what the apex was.
 
-    `other` is the other cluster's name, `protocols` what people have stated of ports by number or name. Raises
-    BlockedError naming the rule that forbids it, DriftError when somebody else keeps endpoints for the Service,
-    LandbridgeError when no waypoint takes it on in time.
+    `other` is the other cluster's name, `protocols` what people have stated of ports by number or name, `pods` what
+    policies have to know of its pods when none runs (`translate.callers.written`); `enforce`: only behind waypoints
+    that keep policies. Raises BlockedError naming the rule that forbids it, DriftError when somebody else keeps
+    endpoints for the Service, LandbridgeError when no waypoint takes it on in time.
     """
     apex = await k8s.get(SERVICE, service.name, service.namespace)
     held = await _own_leaf(k8s, service)
+    if enforce:
+        await _check_policies(k8s, service.namespace)
     if held is None:
         await _check(k8s, apex, other)
-        held = await k8s.create(_new_leaf(apex, protocols or {}))
+        held = await k8s.create(_new_leaf(apex, protocols or {}, pods))
     await _until(
         lambda: _leaf_follows(k8s, service), f"endpoints of {leaf_name(service.name)}", AGENT_PATIENCE, k8s, clock
     )
@@ -87,6 +94,8 @@ async def create_adopted(
     clock: Clock,
     side: Side = Side.TARGET,
     protocols: Mapping[str, str] | None = None,
+    pods: str = "",
+    enforce: bool = False,
 ) -> tuple[Receipt, ...]:
     """Bring a Service into a cluster that has none of its pods yet, adopted from its first moment.
 
@@ -96,8 +105,12 @@ async def create_adopted(
     service = ServiceId(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
     live = await k8s.find(SERVICE, service.name, service.namespace)
     if live and live["spec"].get("selector"):
-        return await adopt(k8s, service, other=other, clock=clock, side=side, protocols=protocols)
-    apex, born = adopted_pair(manifest, protocols)
+        return await adopt(
+            k8s, service, other=other, clock=clock, side=side, protocols=protocols, pods=pods, enforce=enforce
+        )
+    if enforce:
+        await _check_policies(k8s, service.namespace)
+    apex, born = adopted_pair(manifest, protocols, pods)
     if live is None:
         await _check(k8s, manifest, other)
         if await _own_leaf(k8s, service) is None:
@@ -167,14 +180,33 @@ async def _check(k8s: Kubernetes, apex: Manifest, other: str) -> None:
     known = [found[0] for kind in NEIGHBOURS if (found := served.get((kind.group, kind.kind)))]
     asked = [k8s.together.list(kind, space) for kind in known if "list" in kind.verbs]
     neighbours = [item for items in await asyncio.gather(*asked) for item in items]
-    refusal = not_adoptable(apex, namespace=namespace, neighbours=neighbours, other=other)
+    refusal = not_adoptable(apex, namespace=namespace, neighbours=neighbours)
     if refusal:
         raise BlockedError(refusal.message, where=f"{k8s.name}, rule {refusal.rule}", advice=refusal.advice)
+    taken = await k8s.find(SERVICE, mirror_name(apex["metadata"]["name"], other), space)
+    if taken and (taken["metadata"].get("labels") or {}).get(MIRRORED) != "true":
+        raise BlockedError(
+            f"the Service {space}/{taken['metadata']['name']} has the name of its mirror and is not landbridge's",
+            where=k8s.name,
+            advice="rename it: the other cluster's copy is called by that name here",
+        )
     pods = await _waypoints(k8s, space)
     if not pods:
         raise BlockedError(
             f"no waypoint is ready in the namespace {space}", where=k8s.name, advice="run `landbridge connect` first"
         )
+
+
+async def _check_policies(k8s: Kubernetes, namespace: str) -> None:
+    """Every waypoint pod was told to keep policies: an older one would let everybody in to everything."""
+    for pod in await k8s.list(POD, namespace, labels=f"{names.ROLE}=waypoint"):
+        told = [word for container in pod["spec"]["containers"] for word in container.get("command") or ()]
+        if not pod["metadata"].get("deletionTimestamp") and not {"--policies", "enforce"} <= set(told):
+            raise BlockedError(
+                f"waypoint {namespace}/{pod['metadata']['name']} does not keep NetworkPolicies as the plan expects",
+                where=k8s.name,
+                advice="run `landbridge connect` again: migration.yaml says `policies: enforce`",
+            )
 
 
 async def _own_leaf(k8s: Kubernetes, service: ServiceId) -> Manifest | None:
@@ -188,9 +220,9 @@ async def _own_leaf(k8s: Kubernetes, service: ServiceId) -> Manifest | None:
     return found
 
 
-def _new_leaf(apex: Manifest, protocols: Mapping[str, str]) -> Manifest:
+def _new_leaf(apex: Manifest, protocols: Mapping[str, str], pods: str) -> Manifest:
     """What was stated when it was adopted before holds on: the other cluster may still call it by that."""
-    made = leaf(apex, state="adopting", protocols=protocols)
+    made = leaf(apex, state="adopting", protocols=protocols, pods=pods)
     if not protocols and (before := _annotations(apex).get(PROTOCOLS)):
         made["metadata"]["annotations"][PROTOCOLS] = before
     made["metadata"]["annotations"][PRIOR] = json.dumps(_prior_of(apex), sort_keys=True)

@@ -9,21 +9,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from landbridge.clients.kinds import CRD, DEPLOYMENT, ENDPOINTSLICE, LEASE, POD, SECRET, SERVICE
+from landbridge.clients.kinds import DEPLOYMENT, LEASE, NODE, POD, SECRET, SERVICE
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import parse_rfc3339
-from landbridge.connect import certificates, crds, identity, names
-from landbridge.connect.connect import is_rolled_out, recorded
+from landbridge.connect import certificates, identity, linked, linkerd_check, names
+from landbridge.connect.connect import is_rolled_out, recorded, recorded_plane
 from landbridge.connect.link import addresses, decode
+from landbridge.connect.linked import Look
 from landbridge.envoy.names import INOTIFY
 from landbridge.errors import LandbridgeError
 from landbridge.model.inventory import Severity
-from landbridge.model.service import Manifest
-from landbridge.translate.adoption import MIRRORED
+from landbridge.model.service import LINKERD
 
 STALE = 30.0  # seconds: a watch lasts at most 20 without a sign of life
 SPARE = 2 * INOTIFY["waypoint"]  # a pod that is replaced has its successor beside it, and a moved one as well
@@ -47,20 +47,7 @@ class Result:
         return not self.problem
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What the checks of one cluster look at."""
-
-    k8s: Kubernetes
-    other: Kubernetes
-    namespaces: tuple[str, ...]
-    agents: Mapping[str, dict[str, Any] | str]
-    """`namespace/pod` to the agent's state, or to why it cannot be read."""
-    places: Mapping[str, tuple[str, str]]
-    """`namespace/pod` to the pod's node and role."""
-
-
-Check = tuple[str, Severity, str, Callable[[_Look], Awaitable[str]]]
+Check = tuple[str, Severity, str, Callable[[Look], Awaitable[str]]]
 
 
 async def check(source: Kubernetes, target: Kubernetes) -> list[Result]:
@@ -77,17 +64,36 @@ async def _cluster(k8s: Kubernetes, other: Kubernetes) -> list[Result]:
         return [Result(cluster=k8s.name, title=first, problem=error.what, advice=error.advice)]
     try:
         _, namespaces = await recorded(k8s)
+        plane = await recorded_plane(k8s)
     except LandbridgeError as error:
         return [
             Result(cluster=k8s.name, title=f"{first} ({version})"),
             Result(cluster=k8s.name, title="the cluster is connected", problem=error.what, advice=error.advice),
         ]
-    look = _Look(k8s, other, namespaces, *await _agents(k8s))
     results = [Result(cluster=k8s.name, title=f"{first} ({version})")]
+    if plane == LINKERD.name:
+        return results + await _linkerd(k8s, other)
+    look = Look(k8s, other, namespaces, *await _agents(k8s))
     return results + [await _run(look, item) for item in CHECKS]
 
 
-async def _run(look: _Look, item: Check) -> Result:
+async def _linkerd(k8s: Kubernetes, other: Kubernetes) -> list[Result]:
+    """What only a running Linkerd could say is a warning."""
+    try:
+        seen = await linkerd_check.look(k8s, other)
+    except LandbridgeError as error:
+        problem = f"cannot be checked: {error.what}"
+        return [Result(cluster=k8s.name, title="Linkerd can be asked", problem=problem, advice=error.advice)]
+    results = []
+    for title, severity, advice, judge in linkerd_check.CHECKS:
+        problem = judge(seen)
+        level = Severity.WARNING if problem.startswith(linkerd_check.UNKNOWN) else severity
+        found = Result(cluster=k8s.name, title=title, problem=problem, advice=advice if problem else "", severity=level)
+        results.append(found)
+    return results
+
+
+async def _run(look: Look, item: Check) -> Result:
     title, severity, advice, judge = item
     try:
         problem = await judge(look)
@@ -116,11 +122,7 @@ async def _state(k8s: Kubernetes, pod: str, namespace: str) -> dict[str, Any] | 
     return found
 
 
-async def _splits(look: _Look) -> str:
-    return "" if await look.k8s.find(CRD, crds.NAME) else "the CustomResourceDefinition is missing"
-
-
-async def _deployments(look: _Look) -> str:
+async def _deployments(look: Look) -> str:
     wanted = [(names.GATEWAY, names.HOME), *((names.WAYPOINT, namespace) for namespace in look.namespaces)]
     found = [await look.k8s.find(DEPLOYMENT, *place) for place in wanted]
     late = [
@@ -131,11 +133,12 @@ async def _deployments(look: _Look) -> str:
     return f"not ready: {', '.join(late)}" if late else ""
 
 
-async def _door(look: _Look) -> str:
+async def _door(look: Look) -> str:
     service = await look.k8s.get(SERVICE, names.GATEWAY, names.HOME)
     secret = await look.other.find(SECRET, names.link_name(look.k8s.name), names.HOME)
     known = set(json.loads(decode(secret, "link.json") or b"{}").get("gateway") or ())
-    found = set(addresses(service))
+    nodes = await look.k8s.list(NODE) if service["spec"].get("type") == "NodePort" else ()
+    found = set(addresses(service, nodes))
     if not known:
         return f"{look.other.name} has no link to this cluster"
     if found and not known <= found and not known & found:
@@ -143,7 +146,7 @@ async def _door(look: _Look) -> str:
     return ""
 
 
-async def _leaves(look: _Look) -> str:
+async def _leaves(look: Look) -> str:
     authority = certificates.read_authority(await look.k8s.get(SECRET, names.CA, names.HOME))
     now, bad = look.k8s.clock.now(), []
     for namespace, account in certificates.places(look.namespaces):
@@ -158,7 +161,7 @@ async def _leaves(look: _Look) -> str:
     return "; ".join(bad)
 
 
-async def _trust(look: _Look) -> str:
+async def _trust(look: Look) -> str:
     """Every leaf's CA file is the other cluster's live bundle, also after a rotation there (linkerd2#11668)."""
     theirs = certificates.read_authority(await look.other.get(SECRET, names.CA, names.HOME)).trusted
     stale = []
@@ -169,43 +172,43 @@ async def _trust(look: _Look) -> str:
     return f"another bundle in {', '.join(stale)}" if stale else ""
 
 
-async def _agents_answer(look: _Look) -> str:
+async def _agents_answer(look: Look) -> str:
     silent = [f"{name} ({state})" for name, state in look.agents.items() if isinstance(state, str)]
     return f"no answer from {', '.join(silent)}" if silent else "" if look.agents else "there is no agent"
 
 
-async def _agents_fresh(look: _Look) -> str:
-    old = [f"{name} {state['watch_age']:.0f} s" for name, state in _read(look) if state.get("watch_age", 0) > STALE]
+async def _agents_fresh(look: Look) -> str:
+    old = [f"{name} {state['watch_age']:.0f} s" for name, state in look.read if state.get("watch_age", 0) > STALE]
     return f"last sign of the API server: {', '.join(old)}" if old else ""
 
 
-async def _envoys_obey(look: _Look) -> str:
+async def _envoys_obey(look: Look) -> str:
     bad = [
         f"{name}: {'; '.join(map(str, state.get('problems') or ['not acknowledged']))}"
-        for name, state in _read(look)
+        for name, state in look.read
         if state.get("problems") or state.get("acknowledged") is False
     ]
     return ", ".join(bad)
 
 
-async def _waypoints_agree(look: _Look) -> str:
+async def _waypoints_agree(look: Look) -> str:
     """Two waypoints of a namespace that obey different weights are a failed share check (waypoint.md 13.10)."""
     seen: dict[str, dict[str, str]] = {}
-    for name, state in _read(look):
+    for name, state in look.read:
         for service, split in (state.get("splits") or {}).items():
             seen.setdefault(service, {})[name] = json.dumps(split.get("weights"), sort_keys=True)
     apart = sorted(service for service, by_pod in seen.items() if len(set(by_pod.values())) > 1)
     return f"different weights for {', '.join(apart)}" if apart else ""
 
 
-async def _breakers(look: _Look) -> str:
+async def _breakers(look: Look) -> str:
     """Circuit breakers are as wide as they go: one that says no is an alarm (waypoint.md 9)."""
-    said = [f"{name}: {', '.join(sorted(state['overflows']))}" for name, state in _read(look) if state.get("overflows")]
+    said = [f"{name}: {', '.join(sorted(state['overflows']))}" for name, state in look.read if state.get("overflows")]
     return "; ".join(said)
 
 
-async def _inotify(look: _Look) -> str:
-    return crowded(look.places, {name: int(state.get("inotify") or 0) for name, state in _read(look)})
+async def _inotify(look: Look) -> str:
+    return crowded(look.places, {name: int(state.get("inotify") or 0) for name, state in look.read})
 
 
 def crowded(places: Mapping[str, tuple[str, str]], limits: Mapping[str, int]) -> str:
@@ -223,7 +226,7 @@ def crowded(places: Mapping[str, tuple[str, str]], limits: Mapping[str, int]) ->
     return "; ".join(f"{node}: {used[node]} of {allowed[node]} inotify instances" for node in full)
 
 
-async def _leader(look: _Look) -> str:
+async def _leader(look: Look) -> str:
     lease = await look.k8s.find(LEASE, names.AGENT, names.HOME)
     spec = (lease or {}).get("spec") or {}
     if not spec.get("holderIdentity") or not spec.get("renewTime"):
@@ -232,29 +235,13 @@ async def _leader(look: _Look) -> str:
     return f"{spec['holderIdentity']} renewed {age:.0f} s ago" if age > 4 * spec["leaseDurationSeconds"] else ""
 
 
-async def _mirrors(look: _Look) -> str:
-    mirrors = await look.k8s.list(SERVICE, labels=f"{MIRRORED}=true,mirror.linkerd.io/cluster-name={look.other.name}")
-    dead = []
-    for mirror in mirrors:
-        meta = mirror["metadata"]
-        slices = await look.k8s.list(
-            ENDPOINTSLICE, meta["namespace"], labels=f"kubernetes.io/service-name={meta['name']}"
-        )
-        if not any(_is_up(item) for item in slices):
-            dead.append(f"{meta['namespace']}/{meta['name']}")
-    return f"not answering: {', '.join(sorted(dead))}" if dead else ""
-
-
-def _is_up(item: Manifest) -> bool:
-    return any((endpoint.get("conditions") or {}).get("ready") for endpoint in item.get("endpoints") or ())
-
-
-def _read(look: _Look) -> Sequence[tuple[str, dict[str, Any]]]:
-    return [(name, state) for name, state in look.agents.items() if isinstance(state, dict)]
-
-
 CHECKS: tuple[Check, ...] = (
-    ("TrafficSplit is served", Severity.BLOCKER, "run `landbridge connect` again", _splits),
+    (
+        "TrafficSplit is served",
+        Severity.BLOCKER,
+        "run `landbridge connect` again, or serve v1alpha2 where the definition is somebody else's",
+        linked.splits,
+    ),
     ("gateway and waypoints are ready", Severity.BLOCKER, "look at the pods' events and logs", _deployments),
     ("the other cluster dials the gateway's address", Severity.BLOCKER, "run `landbridge connect` again", _door),
     ("certificates are good for hours", Severity.BLOCKER, "look at the leading gateway agent's log", _leaves),
@@ -276,5 +263,36 @@ CHECKS: tuple[Check, ...] = (
         _inotify,
     ),
     ("one agent leads", Severity.WARNING, "look at the gateway agents' logs", _leader),
-    ("mirrored Services answer", Severity.WARNING, "look whether their pods in the other cluster are ready", _mirrors),
+    (
+        "the other gateway lets our agents in, and is who it should be",
+        Severity.BLOCKER,
+        "look at its address and at both clusters' certificates; `landbridge connect` renews the link",
+        linked.dialled,
+    ),
+    ("names of the other gateway resolve", Severity.WARNING, "look at the cluster's DNS", linked.names_resolve),
+    ("the other API server is followed", Severity.BLOCKER, "run `landbridge connect` again", linked.followed),
+    (
+        "the link's token is good and may read what it has to",
+        Severity.BLOCKER,
+        "run `landbridge connect` again: it makes account, role and token anew",
+        linked.token,
+    ),
+    (
+        "every exported Service is mirrored",
+        Severity.WARNING,
+        "make the namespace or free the name, or do not export it (`connect.exclude`)",
+        linked.mirrored,
+    ),
+    (
+        "mirrored Services answer",
+        Severity.WARNING,
+        "look whether their pods in the other cluster are ready",
+        linked.mirrors,
+    ),
+    (
+        "no two splits send to each other",
+        Severity.BLOCKER,
+        "take one side's split home first (docs/connection.md#loops)",
+        linked.loops,
+    ),
 )

@@ -7,20 +7,32 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 
-from landbridge.clients.kinds import CONFIGMAP, CRD, DEPLOYMENT, NAMESPACE, NODE, Kind
+from landbridge.clients.answers import ForbiddenError
+from landbridge.clients.kinds import (
+    CLUSTERROLE,
+    CLUSTERROLEBINDING,
+    CONFIGMAP,
+    CRD,
+    DEPLOYMENT,
+    NAMESPACE,
+    NODE,
+    SERVICE,
+    Kind,
+)
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import DeadlineError, wait_for
-from landbridge.connect import certificates, crds, names
+from landbridge.connect import certificates, crds, linkerd, names, roles
 from landbridge.connect.link import link_to
 from landbridge.connect.manifests import link_token, manifests, record
 from landbridge.connect.options import Options
 from landbridge.errors import AccessError, BlockedError, LandbridgeError
-from landbridge.model.service import Manifest, ObjectRef
-from landbridge.translate.adoption import OURS
+from landbridge.model.service import BUILTIN, LINKERD, Manifest, ObjectRef
+from landbridge.translate.adoption import LEAF_OF, OURS
 
 Progress = Callable[[str], None]
 MADE = "landbridge.dev/made-by"  # on a namespace of the target that was missing
 
+_RECORDED = frozenset({"namespaces", "image", "envoy_image", "enforce"})
 _NEEDED = (  # what connect itself does, by cluster: docs/permissions.md
     ("namespaces", "create"),
     ("priorityclasses.scheduling.k8s.io", "create"),
@@ -46,13 +58,21 @@ def _silent(_: str) -> None:
 
 
 async def connect(source: Kubernetes, target: Kubernetes, options: Options, *, progress: Progress = _silent) -> None:
-    """Bring gateways and waypoints up in both clusters and link them; returns when all of them serve.
+    """Join them by the data plane that was chosen: Linkerd's, or gateways and waypoints of ours.
 
-    Raises AccessError for missing rights and BlockedError for objects of somebody else, before anything is written.
+    Returns when all that is ours serves. Raises AccessError for missing rights and BlockedError for objects of somebody
+    else, before anything is written.
     """
+    ways, why = await linkerd.choose(source, target, options)
+    await asyncio.gather(*(_check_plane(k8s, LINKERD.name if ways else BUILTIN.name) for k8s in (source, target)))
+    progress(f"data plane: {'linkerd' if ways else 'builtin'} ({why})")
+    if ways:
+        await linkerd.connect(source, target, ways, options, progress=progress)
+        return
     clusters = (source, target)
     await asyncio.gather(*(_check_rights(k8s) for k8s in clusters))
     await asyncio.gather(*(_check_owners(k8s, _other(k8s, clusters), options) for k8s in clusters))
+    await asyncio.gather(*(_check_policies(k8s, options) for k8s in clusters))
     await asyncio.gather(*(_prepare(k8s, _other(k8s, clusters), options, progress) for k8s in clusters))
     authorities = await asyncio.gather(*(certificates.authority(k8s) for k8s in clusters))
     links = await asyncio.gather(
@@ -77,6 +97,7 @@ async def _prepare(k8s: Kubernetes, other: str, options: Options, progress: Prog
     for manifest in [*_desired(k8s, other, options), link_token()]:
         if manifest["kind"] != DEPLOYMENT.kind:
             await k8s.apply(manifest, force=True)
+    await _take_back(k8s, options)
     await k8s.apply(_record(other, options), force=True)
     progress(f"{k8s.name}: accounts, roles and the gateway's Service are there")
 
@@ -120,6 +141,21 @@ def is_rolled_out(deployment: Manifest) -> bool:
     )
 
 
+async def _check_plane(k8s: Kubernetes, chosen: str) -> None:
+    """A cluster that is joined one way is not joined another way beside it: two mirrors would have one name."""
+    try:
+        found = await k8s.find(CONFIGMAP, names.CONNECTION, names.HOME)
+    except ForbiddenError:  # all that is missing is named next
+        return
+    standing = BUILTIN.name if found is None else str(found["data"].get("plane") or BUILTIN.name)
+    if found is not None and standing != chosen:
+        raise BlockedError(
+            f"{k8s.name} is joined by the data plane {standing}, and {chosen} was chosen now",
+            where=k8s.name,
+            advice=f"say dataPlane.plane: {standing} to go on with it, or `landbridge disconnect` first",
+        )
+
+
 async def _check_rights(k8s: Kubernetes) -> None:
     answers = await asyncio.gather(*(k8s.can(verb, resource, names.HOME) for resource, verb in _NEEDED))
     missing = [f"{verb} {resource}" for (resource, verb), allowed in zip(_NEEDED, answers, strict=True) if not allowed]
@@ -141,6 +177,27 @@ async def _check_owners(k8s: Kubernetes, other: str, options: Options) -> None:
             where=k8s.name,
             advice="rename or remove them; landbridge changes only what it made",
         )
+
+
+async def _check_policies(k8s: Kubernetes, options: Options) -> None:
+    """Waypoints that keep policies go on doing so for as long as somebody's Service stands behind them."""
+    found = await k8s.find(CONFIGMAP, names.CONNECTION, names.HOME)
+    enforced = found is not None and json.loads(found["data"]["options"]).get("enforce", False)
+    if enforced and not options.enforce and (adopted := await k8s.list(SERVICE, labels=LEAF_OF)):
+        raise BlockedError(
+            f"waypoints of {k8s.name} keep the NetworkPolicies of {len(adopted)} adopted Services",
+            where=k8s.name,
+            advice="leave `policies: enforce` in migration.yaml until they are un-adopted; nothing was written",
+        )
+
+
+async def _take_back(k8s: Kubernetes, options: Options) -> None:
+    """Rights that only waypoints which keep policies need."""
+    for namespace in () if options.enforce else options.namespaces:
+        for kind in (CLUSTERROLEBINDING, CLUSTERROLE):
+            found = await k8s.find(kind, roles.wide_name(namespace))
+            if found and names.is_ours(found):
+                await k8s.delete(kind, roles.wide_name(namespace))
 
 
 async def _foreign(k8s: Kubernetes, wanted: Iterable[Manifest]) -> list[ObjectRef]:
@@ -166,9 +223,16 @@ def _namespace(name: str) -> Manifest:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": {MADE: OURS}}}
 
 
+async def recorded_plane(k8s: Kubernetes) -> str:
+    """The data plane that a cluster was joined by; LandbridgeError when it was not joined."""
+    await recorded(k8s)
+    found = await k8s.get(CONFIGMAP, names.CONNECTION, names.HOME)
+    return str(found["data"].get("plane") or BUILTIN.name)
+
+
 def _record(other: str, options: Options) -> Manifest:
     """What was joined, so that `check` and `disconnect` need no settings."""
-    chosen = {key: value for key, value in asdict(options).items() if key in {"namespaces", "image", "envoy_image"}}
+    chosen = {key: value for key, value in asdict(options).items() if key in _RECORDED}
     return record(names.CONNECTION, names.HOME, {"other": other, "options": json.dumps(chosen, sort_keys=True)})
 
 

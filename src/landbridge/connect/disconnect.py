@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from contextlib import suppress
 
 from landbridge.clients.answers import NotFoundError
-from landbridge.clients.kinds import CRD, DEPLOYMENT, NAMESPACE, POD, SERVICE, TRAFFICSPLIT, Kind
+from landbridge.clients.kinds import (
+    CRD,
+    DEPLOYMENT,
+    HTTPROUTE,
+    HTTPROUTE_V1BETA1,
+    LINK,
+    LINKERD_HTTPROUTE,
+    NAMESPACE,
+    POD,
+    SERVICE,
+    SERVICEPROFILE,
+    TRAFFICSPLIT,
+    Kind,
+)
 from landbridge.clients.kubernetes import Kubernetes
-from landbridge.clock import wait_for
+from landbridge.clock import DeadlineError, wait_for
 from landbridge.connect import crds, names
 from landbridge.connect.connect import MADE
 from landbridge.connect.slices import AGENT, WRITER
 from landbridge.errors import BlockedError, LandbridgeError
+from landbridge.linkerd.link import CLUSTER, MIRRORED
+from landbridge.linkerd.mechanism import DRIVEN
 from landbridge.model.service import Manifest, ObjectRef
 from landbridge.translate.adoption import EXPORT_MADE, EXPORTED, LEAF_OF, PROTOCOLS
 
 Progress = Callable[[str], None]
+MIRRORS = 15.0
+"""Seconds for Linkerd to take mirrors away whose Services are exported no more."""
+SWITCHES = (TRAFFICSPLIT, HTTPROUTE, HTTPROUTE_V1BETA1, LINKERD_HTTPROUTE, SERVICEPROFILE)
 _EVENTS = "Event"  # they end by themselves
 _MADE_KINDS = frozenset(
     {
@@ -33,6 +52,7 @@ _MADE_KINDS = frozenset(
         "RoleBinding",
         "ClusterRole",
         "ClusterRoleBinding",
+        "Link",
     }
 )
 """What is deleted by its mark; a workload or a volume never is, whoever put our label on it."""
@@ -64,10 +84,14 @@ async def still_used(k8s: Kubernetes) -> list[str]:
     """What would break, as lines for people."""
     leaves = await k8s.list(SERVICE, labels=LEAF_OF)
     lines = [f"{k8s.name}: Service {_place(item, item['metadata']['labels'][LEAF_OF])} is adopted" for item in leaves]
-    if await k8s.find(CRD, crds.NAME):
-        splits = await k8s.list(TRAFFICSPLIT, labels=names.SELECT_OURS)
-        lines += [f"{k8s.name}: TrafficSplit {_place(item)} is in force" for item in splits]
-    return lines
+    for kind in SWITCHES:
+        splits = [item for _, item in await _listed(k8s, kind, "") if names.is_ours(item) or _is_driven(item)]
+        lines += [f"{k8s.name}: {kind.kind} {_place(item)} is in force" for item in splits]
+    return list(dict.fromkeys(lines))  # one that is served in two versions is listed twice
+
+
+def _is_driven(item: Manifest) -> bool:
+    return DRIVEN in (item["metadata"].get("annotations") or {})
 
 
 async def leftovers(k8s: Kubernetes) -> list[ObjectRef]:
@@ -94,6 +118,7 @@ async def _clean(k8s: Kubernetes, patience: float, progress: Progress) -> None:
         if EXPORT_MADE in (item["metadata"].get("annotations") or {}):
             labels = {"labels": {EXPORTED: None}, "annotations": {EXPORT_MADE: None, PROTOCOLS: None}}
             await k8s.patch(SERVICE, item["metadata"]["name"], {"metadata": labels}, item["metadata"]["namespace"])
+    await _unlink(k8s, patience)
     split_kept = await k8s.find(CRD, crds.NAME) is not None and not await crds.remove(k8s)
     for kind, item in sorted(await _marked(k8s, only=_MADE_KINDS), key=lambda found: found[0].kind == NAMESPACE.kind):
         await k8s.delete(kind, item["metadata"]["name"], item["metadata"].get("namespace") or "")
@@ -106,6 +131,25 @@ async def _clean(k8s: Kubernetes, patience: float, progress: Progress) -> None:
     progress(
         f"{k8s.name}: nothing of landbridge is left" + (", TrafficSplit stays: it is in use" if split_kept else "")
     )
+
+
+async def _unlink(k8s: Kubernetes, patience: float) -> None:
+    """Links of ours go once their mirrors have, for nobody cleans up behind a Link; mirrors that stay are taken away.
+
+    Where no controller runs they stay, and one that dies late may make one again (linkerd2#4707).
+    """
+    linked = [(kind, item) for kind, item in await _marked(k8s, only={"Link"}) if kind.group == LINK.group]
+    for kind, item in linked:
+        mirrored = f"{MIRRORED}=true,{CLUSTER}={item['spec']['targetClusterName']}"
+
+        async def gone(mirrored: str = mirrored) -> bool:
+            return not await k8s.list(SERVICE, labels=mirrored)
+
+        with suppress(DeadlineError):
+            await wait_for(gone, what="mirrors gone", within=min(patience, MIRRORS), clock=k8s.clock, every=0.5)
+        await k8s.delete(kind, item["metadata"]["name"], item["metadata"]["namespace"])
+        for mirror in await k8s.list(SERVICE, labels=mirrored):
+            await k8s.delete(SERVICE, mirror["metadata"]["name"], mirror["metadata"]["namespace"])
 
 
 async def _marked(k8s: Kubernetes, *, only: Collection[str] = ()) -> list[tuple[Kind, Manifest]]:

@@ -14,11 +14,12 @@ from typing import Any
 
 from landbridge.clients.kinds import POD, SECRET, SERVICE
 from landbridge.clients.kubernetes import Kubernetes
-from landbridge.connect import names
-from landbridge.connect.connect import recorded
+from landbridge.clients.linkerd import detect
+from landbridge.connect import linkerd_check, names
+from landbridge.connect.connect import recorded_plane
 from landbridge.connect.link import decode
 from landbridge.errors import LandbridgeError
-from landbridge.model.service import Manifest
+from landbridge.model.service import LINKERD, Manifest
 from landbridge.translate.adoption import MIRRORED
 
 CLUSTER = "mirror.linkerd.io/cluster-name"
@@ -31,7 +32,8 @@ class LinkedGateway:
 
     cluster: str
     seen_from: str
-    alive: bool
+    alive: bool | None
+    """None where that is not known."""
     services: int
     """Services of it that are mirrored in `seen_from`."""
     ready: int
@@ -39,6 +41,8 @@ class LinkedGateway:
     latency_ms: Mapping[str, float | None] = field(default_factory=dict)
     addresses: tuple[str, ...] = ()
     problem: str = ""
+    unused: bool = False
+    """Nothing of it is exported yet, so nobody asks whether it answers: that is no fault."""
 
 
 async def gateways(source: Kubernetes, target: Kubernetes) -> list[LinkedGateway]:
@@ -48,7 +52,8 @@ async def gateways(source: Kubernetes, target: Kubernetes) -> list[LinkedGateway
 
 async def _view(k8s: Kubernetes, other: str) -> LinkedGateway:
     try:
-        await recorded(k8s)
+        if await recorded_plane(k8s) == LINKERD.name:
+            return await _probed(k8s, other)
         mirrors = await k8s.list(SERVICE, labels=f"{MIRRORED}=true,{CLUSTER}={other}")
         secret = await k8s.find(SECRET, names.link_name(other), names.HOME)
         pods = await k8s.list(POD, names.HOME, labels=GATEWAY_PODS)
@@ -57,6 +62,25 @@ async def _view(k8s: Kubernetes, other: str) -> LinkedGateway:
         return LinkedGateway(cluster=other, seen_from=k8s.name, alive=False, services=0, ready=0, problem=error.what)
     addresses = tuple(json.loads(decode(secret, "link.json") or b"{}").get("gateway") or ())
     return read(states, cluster=other, seen_from=k8s.name, services=len(mirrors), addresses=addresses)
+
+
+async def _probed(k8s: Kubernetes, other: str) -> LinkedGateway:
+    """As Linkerd's own mirror controller sees it."""
+    here = await detect(k8s)
+    mirrors, said = await asyncio.gather(linkerd_check.mirrors(k8s, other), linkerd_check.probed(k8s, here, other))
+    linked = [link for link in (here.links if here else ()) if link.cluster == other]
+    alive = None if isinstance(said, str) else said.alive
+    problem = f"unknown: {said}" if isinstance(said, str) else "" if said.alive else "it does not answer its probes"
+    return LinkedGateway(
+        cluster=other,
+        seen_from=k8s.name,
+        alive=alive,
+        services=len(mirrors),
+        ready=sum(ready > 0 for ready in mirrors.values()),
+        latency_ms={} if isinstance(said, str) else said.latency_ms,
+        addresses=tuple(address for link in linked for address in link.gateway.split(",") if address),
+        problem=problem if linked else f"there is no Link to {other}",
+    )
 
 
 async def _state(k8s: Kubernetes, pod: Manifest) -> Mapping[str, Any] | str:
@@ -77,6 +101,7 @@ def read(
     leader = next((state for state in known if state.get("leading")), None)
     link: Mapping[str, Any] = ((leader or {}).get("duties") or {}).get("links", {}).get(cluster, {})
     alive = bool(link.get("alive"))
+    unused = bool(link) and not (alive or services or link.get("probed"))
     return LinkedGateway(
         cluster=cluster,
         seen_from=seen_from,
@@ -85,16 +110,13 @@ def read(
         ready=int(link.get("ready", 0)),
         latency_ms=dict(link.get("latency_ms", {})),
         addresses=addresses,
-        problem="" if alive else _why(states, leader, link, services),
+        problem="" if alive or unused else _why(states, leader, link),
+        unused=unused,
     )
 
 
-def _why(
-    states: list[Mapping[str, Any] | str], leader: Mapping[str, Any] | None, link: Mapping[str, Any], services: int
-) -> str:
+def _why(states: list[Mapping[str, Any] | str], leader: Mapping[str, Any] | None, link: Mapping[str, Any]) -> str:
     if leader is None:
         silent = [state for state in states if isinstance(state, str)]
         return f"no gateway agent leads here{': ' + '; '.join(silent) if silent else ''}"
-    if not services:
-        return "nothing of it is mirrored, so nothing is asked"
     return "it does not answer" if link else "the leading agent says nothing about it"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from landbridge.clients.kinds import SECRET, SERVICE
+from landbridge.clients.kinds import NODE, SECRET, SERVICE
 from landbridge.clients.kubeconfig import Context
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import wait_for
@@ -17,7 +17,10 @@ from landbridge.connect import manifests, names
 from landbridge.connect.identity import spiffe
 from landbridge.connect.options import Options
 from landbridge.errors import AccessError
+from landbridge.model.exports import Exports, MirrorRules
 from landbridge.model.service import Manifest
+
+NODES = 5  # of a NodePort gateway: each is asked by itself, and a name in DNS is better than more of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +31,15 @@ class Link:
     gateways: tuple[str, ...]
     identity: str
     authority: bytes
+    exports: Exports = field(default_factory=Exports)
+    mirrors: MirrorRules = field(default_factory=MirrorRules)
     kubeconfig: str = field(repr=False)
 
     def secret(self) -> Manifest:
         """The Secret `landbridge-link-<cluster>` to put into the other cluster."""
-        about = {"cluster": self.cluster, "gateway": list(self.gateways), "identity": self.identity}
+        about: dict[str, Any] = {"cluster": self.cluster, "gateway": list(self.gateways), "identity": self.identity}
+        policy = {"exports": self.exports.document(), "mirrors": self.mirrors.document()}
+        about |= {key: value for key, value in policy.items() if value}
         data = {
             "kubeconfig": encode(self.kubeconfig.encode()),
             "link.json": encode(json.dumps(about, sort_keys=True).encode()),
@@ -51,28 +58,40 @@ async def link_to(there: Kubernetes, authority: bytes, options: Options) -> Link
         gateways=options.gateways.get(there.name) or await gateway_addresses(there, options.patience),
         identity=spiffe(there.name, names.HOME, names.GATEWAY),
         authority=authority,
+        exports=options.exports,
+        mirrors=options.mirrors,
         kubeconfig=kubeconfig(there.context, there.name, token, options.addresses.get(there.name, "")),
     )
 
 
 async def gateway_addresses(k8s: Kubernetes, patience: float) -> tuple[str, ...]:
-    """Where the LoadBalancer lets others in, as `host:port`; AccessError when none is assigned in time."""
+    """Where the gateway's Service lets others in, as `host:port`; AccessError when nothing is assigned in time."""
 
     async def assigned() -> tuple[str, ...]:
-        return addresses(await k8s.get(SERVICE, names.GATEWAY, names.HOME))
+        service = await k8s.get(SERVICE, names.GATEWAY, names.HOME)
+        nodes = await k8s.list(NODE) if service["spec"].get("type") == "NodePort" else ()
+        return addresses(service, nodes)
 
     try:
         return await wait_for(assigned, what="an address of the gateway", within=patience, clock=k8s.clock, every=0.5)
     except Exception as error:
         raise AccessError(
-            f"the Service {names.HOME}/{names.GATEWAY} got no LoadBalancer address within {patience:g} s",
+            f"the Service {names.HOME}/{names.GATEWAY} got no address within {patience:g} s",
             where=k8s.name,
-            advice="look at the Service's events; where there is no load balancer name the address (gateways option)",
+            advice="look at the Service's events; where there is no load balancer name the address in migration.yaml "
+            "(connect.gateways), or take nodes for it (connect.service: NodePort)",
         ) from error
 
 
-def addresses(service: Mapping[str, Any]) -> tuple[str, ...]:
-    """The addresses in a LoadBalancer Service's status; all of them, for one may be a dead zone."""
+def addresses(service: Mapping[str, Any], nodes: Iterable[Manifest] = ()) -> tuple[str, ...]:
+    """The addresses in a LoadBalancer Service's status, all of them, for one may be a dead zone; of a NodePort Service
+    those of the nodes, with the node port, which is not the Service's own.
+    """
+    if (service.get("spec") or {}).get("type") == "NodePort":
+        port = service["spec"]["ports"][0].get("nodePort")
+        return (
+            tuple(f"{host}:{port}" for host in sorted(filter(None, map(_node_address, nodes)))[:NODES]) if port else ()
+        )
     ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
     hosts = [str(entry.get("ip") or entry.get("hostname") or "") for entry in ingress]
     found = sorted({f"[{host}]" if ":" in host else host for host in hosts if host})
@@ -108,6 +127,15 @@ def encode(data: bytes) -> str:
 def decode(secret: Manifest | None, key: str) -> bytes:
     """One value of a Secret, empty when it is not there."""
     return base64.b64decode(((secret or {}).get("data") or {}).get(key) or "")
+
+
+def _node_address(node: Manifest) -> str:
+    """Where a ready node is reached from outside, or else at all."""
+    status = node.get("status") or {}
+    ready = {item["type"]: item["status"] for item in status.get("conditions") or ()}.get("Ready") == "True"
+    found = {item["type"]: str(item["address"]) for item in status.get("addresses") or ()}
+    host = found.get("ExternalIP") or found.get("InternalIP") or ""
+    return (f"[{host}]" if ":" in host else host) if ready else ""
 
 
 def _authority(cluster: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ def manifests(cluster: str, other: str, options: Options, *, own_split: bool = T
     found += gateway(cluster, other, options)
     for namespace in options.namespaces:
         found.append(_account(names.WAYPOINT, namespace))
-        found += roles.for_waypoint(namespace)
+        found += roles.for_waypoint(namespace, enforce=options.enforce)
         found += waypoint(cluster, namespace, options)
     return found
 
@@ -40,12 +40,12 @@ def gateway(cluster: str, other: str, options: Options) -> list[Manifest]:
 
 
 def waypoint(cluster: str, namespace: str, options: Options) -> list[Manifest]:
-    """One namespace's waypoint: pods and their disruption budget; it needs no Service."""
+    """One namespace's waypoint: pods, their disruption budget, and the Service that says whose header it takes."""
     replicas = options.waypoint_pods
     pod = pods.deployment(
         "waypoint", name=names.WAYPOINT, namespace=namespace, cluster=cluster, replicas=replicas, options=options
     )
-    return [_budget(names.WAYPOINT, namespace, "waypoint"), pod]
+    return [_trusted(namespace), _budget(names.WAYPOINT, namespace, "waypoint"), pod]
 
 
 def link_token() -> Manifest:
@@ -100,13 +100,27 @@ def _budget(name: str, namespace: str, role: str) -> Manifest:
     }
 
 
+def _trusted(namespace: str) -> Manifest:
+    """Its slices name the pods that carry the label: the agent reads slices anyhow, and needs no right on pods."""
+    return _object("v1", "Service", names.TRUSTED, namespace) | {
+        "spec": {
+            "clusterIP": "None",
+            "selector": {names.TRUSTED_LABEL: "true"},
+            "publishNotReadyAddresses": True,
+        }
+    }
+
+
 def _gateway_service(options: Options) -> Manifest:
     manifest = _object("v1", "Service", names.GATEWAY, names.HOME)
     manifest["metadata"]["annotations"] = dict(options.service_annotations)
+    number = {"nodePort": options.node_port} if options.node_port else {}
     spec: dict[str, Any] = {
-        "type": "LoadBalancer",
+        "type": "LoadBalancer" if options.node_port is None else "NodePort",
         "selector": {names.ROLE: "gateway", "app.kubernetes.io/name": names.GATEWAY},
-        "ports": [{"name": "tls", "port": names.GATEWAY_PORT, "targetPort": names.GATEWAY_PORT, "protocol": "TCP"}],
+        "ports": [
+            {"name": "tls", "port": names.GATEWAY_PORT, "targetPort": names.GATEWAY_PORT, "protocol": "TCP"} | number
+        ],
     }
     if options.load_balancer_class:
         spec["loadBalancerClass"] = options.load_balancer_class

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from landbridge.model.service import Manifest
-from landbridge.translate.adoption import MANAGED_BY, OURS
+from landbridge.translate.adoption import MANAGED_BY, OURS, TRUSTED
 
 HOME = "landbridge"  # the namespace of our own parts
 GATEWAY = "landbridge-gateway"
@@ -16,6 +16,8 @@ RUN = "landbridge-run"
 PORTS = "landbridge-ports"
 CONNECTION = "landbridge-connection"
 PRIORITY = "landbridge"
+TRUSTED_LABEL = "landbridge.dev/trusted"
+"""On a pod, `true`: it may choose a side by the header x-landbridge-side."""
 
 ROLE = "landbridge.dev/role"
 SELECT_OURS = f"{MANAGED_BY}={OURS}"
@@ -24,6 +26,9 @@ GATEWAY_PORT = 15443
 AGENT_PORT = 15020
 READY_PORT = 15021
 ADMIN_PORT = 15000
+
+
+__all__ = ["MANAGED_BY", "OURS", "TRUSTED"]
 
 
 def labels(role: str = "") -> dict[str, str]:

@@ -6,6 +6,7 @@ delivered by LDS, the agent has no probe, preStop comes before SIGTERM, and memo
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -36,6 +37,9 @@ def deployment(
     """The Deployment of a waypoint or a gateway; a gateway's agent follows the cluster `link`."""
     command = ["python3", "-m", "landbridge.agent", "--role", role, "--namespace", namespace, "--cluster", cluster]
     command += ["--envoy-dir", ENVOY_DIR, *(["--link", link] if link else [])]
+    command += ["--policies", "enforce"] if options.enforce and role == "waypoint" else []
+    if role == "gateway" and (policy := options.exports.document()):
+        command += ["--exports", json.dumps(policy, sort_keys=True)]
     marks = names.labels(role)
     selector = {names.ROLE: role, "app.kubernetes.io/name": name}
     return {
@@ -92,7 +96,9 @@ def _spread(key: str, selector: Mapping[str, str], *, hard: bool) -> dict[str, A
     }
 
 
-def _container(name: str, image: str, uid: int, command: list[str], options: Options) -> dict[str, Any]:
+def _container(
+    name: str, image: str, uid: int, command: list[str], options: Options, cpu: str = "20m"
+) -> dict[str, Any]:
     return {
         "name": name,
         "image": image,
@@ -105,7 +111,7 @@ def _container(name: str, image: str, uid: int, command: list[str], options: Opt
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
+        "resources": {"requests": {"cpu": cpu, "memory": "64Mi"}},
         "volumeMounts": [
             {"name": "shared", "mountPath": SHARED},
             {"name": "tls", "mountPath": TLS_DIR, "readOnly": True},
@@ -129,7 +135,7 @@ def _envoy(options: Options) -> dict[str, Any]:
     prestop: dict[str, Any] = {"exec": {"command": ["python3", "-S", "-c", _prestop()]}}
     if options.envoy_image:
         parent, prestop = [], {"sleep": {"seconds": int(SETTLE + options.drain)}}
-    return _container("envoy", options.envoy, ENVOY_UID, [*parent, *envoy], options) | {
+    return _container("envoy", options.envoy, ENVOY_UID, [*parent, *envoy], options, options.cpu) | {
         "ports": [{"name": "ready", "containerPort": names.READY_PORT}],
         "lifecycle": {"preStop": prestop},
         "readinessProbe": {

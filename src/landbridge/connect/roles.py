@@ -19,19 +19,29 @@ WATCH = ["list", "watch"]
 Rule = dict[str, Any]
 
 
-def for_waypoint(namespace: str) -> list[Manifest]:
-    """What a waypoint's agent may: read its namespace, and whether the run's Lease is still renewed."""
+def for_waypoint(namespace: str, *, enforce: bool = False) -> list[Manifest]:
+    """What a waypoint's agent may: read its namespace, and whether the run's Lease is still renewed; to `enforce`
+    NetworkPolicies also those of its namespace, and whom they may name: pods and namespaces of the cluster.
+    """
     rules = [
         _rule("", ["services"], WATCH),
         _rule("", ["configmaps"], WATCH, named=[names.PORTS]),
         _rule("discovery.k8s.io", ["endpointslices"], WATCH),
         *_splits(),
+        *([_rule("networking.k8s.io", ["networkpolicies"], WATCH)] if enforce else []),
     ]
+    wide = [_rule("", ["pods"], WATCH), _rule("", ["namespaces"], WATCH)] if enforce else []
     lease = f"{names.WAYPOINT}-{namespace}-lease"
     return [
         *_bound(names.WAYPOINT, namespace, rules, account=(names.WAYPOINT, namespace)),
         *_bound(lease, names.HOME, [_run_lease()], account=(names.WAYPOINT, namespace)),
+        *(_cluster_bound(wide_name(namespace), wide, account=(names.WAYPOINT, namespace)) if wide else []),
     ]
+
+
+def wide_name(namespace: str) -> str:
+    """The ClusterRole of a waypoint that keeps policies."""
+    return f"{names.WAYPOINT}-{namespace}"
 
 
 def for_gateway(other: str, options: Options) -> list[Manifest]:
@@ -39,6 +49,7 @@ def for_gateway(other: str, options: Options) -> list[Manifest]:
     account = (names.GATEWAY, names.HOME)
     cluster = [
         _rule("", ["services"], WATCH),
+        _rule("", ["namespaces"], WATCH),
         _rule("discovery.k8s.io", ["endpointslices"], WATCH),
     ]
     home = [
@@ -57,8 +68,8 @@ def for_gateway(other: str, options: Options) -> list[Manifest]:
 
 
 def for_link() -> list[Manifest]:
-    """What the other cluster's agent may read here: which Services are exported."""
-    rules = [_rule("", ["services"], WATCH)]
+    """What the other cluster's agent may read here: which Services are exported, and whether anybody is behind them."""
+    rules = [_rule("", ["services"], WATCH), _rule("discovery.k8s.io", ["endpointslices"], WATCH)]
     return _cluster_bound(names.LINK, rules, account=(names.LINK, names.HOME))
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Literal
 
 from landbridge.envoy.http import STATS_PREFIX
-from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, Json, Places, watched
+from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, Json, Places, typed, watched
 
 ADMIN_ADDRESS, ADMIN_PORT = "127.0.0.1", 15000
 BUCKETS_MS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000, 10000)
@@ -35,11 +35,18 @@ def bootstrap(
             "cds_config": watched(CLUSTERS_FILE, where),
             "lds_config": watched(LISTENERS_FILE, where),
         },
+        **({"bootstrap_extensions": [_inside()]} if role == "waypoint" else {}),
         "stats_flush_on_admin": True,
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
         "stats_config": {"histogram_bucket_settings": [_buckets()], "stats_matcher": _kept()},
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _inside() -> Json:
+    """Listeners that only Envoy itself can reach: copies are counted in them."""
+    kind = "envoy.extensions.bootstrap.internal_listener.v3.InternalListener"
+    return {"name": "envoy.bootstrap.internal_listener", "typed_config": typed(kind)}
 
 
 def _buckets() -> Json:

@@ -30,6 +30,8 @@ UNLIMITED = 4_294_967_295
 MAX_HEADERS = 10_000
 """Envoy's own 100 answered 431 to a request with 150 headers (waypoint 9)."""
 MAX_HEADER_KB = 8_192
+COPIES = 256
+"""Copies of one port's requests under way at most."""
 LOCAL_IDLE = "1s"
 """An unused connection to a pod is closed before the app does it (gunicorn 2 s, Node.js and uvicorn 5 s)."""
 TCP_KEEPALIVE: Json = {"keepalive_time": 30, "keepalive_interval": 10, "keepalive_probes": 3}
@@ -55,6 +57,27 @@ def listener_clusters(listener: Listener, places: Places) -> list[Json]:
     made += [_side(listener, backend, places) for backend in listener.backends]
     made += [_either(listener, backend) for backend in listener.backends if len(listener.backends) > 1]
     return made
+
+
+def copies(name: str) -> Json:
+    """The way of copies into the listener of this name inside Envoy.
+
+    It alone has a limit: copies that a side does not answer would gather for as long as each may last. What is above it
+    is not copied, and nobody else notices.
+    """
+    made = _cluster(name, [])
+    inside = {"envoy_internal_address": {"server_listener_name": name, "endpoint_id": "copy"}}
+    made["load_assignment"]["endpoints"] = [{"lb_endpoints": [{"endpoint": {"address": inside}}]}]
+    limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), COPIES)
+    made["circuit_breakers"] = {"thresholds": [limits]}
+    return made | _protocol(LOCAL_IDLE, explicit_http_config={"http_protocol_options": _http1()})
+
+
+def one_version(name: str, backend: Backend, version: str, *, affinity: bool) -> Json:
+    """A side's own pods in one version of HTTP (`http1`, `http2`), whatever the caller before this one spoke."""
+    hosts = _hosts(backend.local or (), {"backend": backend.service})
+    policy = {"lb_policy": "RING_HASH"} if affinity else {}
+    return _cluster(name, [_locality(hosts, backend.service)]) | policy | dict(_versions(Protocol.HTTP))[version]
 
 
 def leaf_clusters(export: Export) -> list[Json]:

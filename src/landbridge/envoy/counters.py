@@ -3,16 +3,17 @@
 The tags of our access loggers (http.py) say for each ended request whom it was drawn for, who answered and how it
 ended; what counts as bad is decided here. Requests are counted when they end, good and bad alike, so bad can never
 exceed total. A request that the drawn side could not take because it was empty or unreachable counts for the side that
-answered, and apart as a fallback of the side that did not.
+answered, and apart as a fallback of the side that did not. What was sent by header counts nowhere: it is no sample.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 from urllib.parse import quote
 
+from landbridge.envoy.http import ASKED, COPY, OF, SAFE
 from landbridge.envoy.names import CLUSTERS_FILE, IDENTITY_FILE, LISTENERS_FILE, ROUTES, ROUTES_FILE, TRUST_FILE
 from landbridge.envoy.state import Waypoint
 
@@ -33,6 +34,7 @@ _HEALTH = r"[|][^.]*[.]membership_(healthy|total)$"
 _WARMING = ("cluster_manager.warming_clusters", "listener_manager.total_listeners_warming")
 _VERSIONS = rf"version_text$|[.]update_rejected$|[.]update_failure$|^{'$|^'.join(_WARMING)}$"
 _OVERFLOWS = r"_overflow$"
+_COPIES = "|shadow."
 _FILES = {
     "cluster_manager.cds": CLUSTERS_FILE,
     f"http.waypoint.rds.{ROUTES}": ROUTES_FILE,
@@ -40,7 +42,7 @@ _FILES = {
     "sds.identity": IDENTITY_FILE,
     "sds.trust": TRUST_FILE,
 }
-_TAGS = re.compile(r"[.](by|code|flags|grpc|route|silent|to|type)[.]")
+_TAGS = re.compile(r"[.](by|code|flags|grpc|of|route|silent|to|type)[.]")
 
 
 def _path(pattern: str, more: str = "") -> str:
@@ -66,12 +68,20 @@ class BackendCounters(TypedDict):
     slower_ms: dict[str, int]
 
 
+Tally = dict[str, BackendCounters]
+
+
 class RouteCounters(TypedDict):
-    """One listener of a waypoint."""
+    """One listener of a waypoint.
+
+    `shadow` is there once requests were copied: the copies by the side that they went to, and beside them the safe
+    requests (all those that may be copied) by the side that answered, which `backends` has too.
+    """
 
     protocol: str
     weights: dict[str, int]
     backends: dict[str, BackendCounters]
+    shadow: NotRequired[dict[str, BackendCounters]]
 
 
 def counters(stats: Stats, state: Waypoint) -> dict[str, RouteCounters]:
@@ -92,8 +102,11 @@ def counters(stats: Stats, state: Waypoint) -> dict[str, RouteCounters]:
     for name, value in _values(stats):
         _add(routes, name, value)
     for name, buckets, slowest in _histograms(stats):
-        if (found := _side(routes, _tags(name), "by")) is not None:
-            found["slower_ms"] = {f"{edge:g}": slowest - count for edge, count in buckets}
+        slower = {f"{edge:g}": slowest - count for edge, count in buckets}
+        for tally in _tallies(routes, tags := _tags(name)):
+            if (found := _side(tally, tags, "by")) is not None:
+                counted = found["slower_ms"]
+                found["slower_ms"] = {edge: counted.get(edge, 0) + count for edge, count in slower.items()}
     return routes
 
 
@@ -152,8 +165,8 @@ def health(stats: Stats) -> dict[str, dict[str, tuple[int, int]]]:
 
 
 def overflows(stats: Stats) -> dict[str, int]:
-    """Circuit breakers that said no, which must never happen (waypoint 9): name -> how often."""
-    return {name: value for name, value in _values(stats) if value}
+    """Circuit breakers that said no, which must never happen (waypoint 9) but to copies: name -> how often."""
+    return {name: value for name, value in _values(stats) if value and _COPIES not in name}
 
 
 def _nothing() -> BackendCounters:
@@ -166,14 +179,16 @@ def _add(routes: dict[str, RouteCounters], name: str, value: int) -> None:
         case ["cluster", _]:
             _add_active(routes, name, value)
         case ["landbridge", "rq"]:
-            _add_requests(routes, tags, value)
+            for tally in _tallies(routes, tags):
+                _add_requests(tally, tags, value)
         case ["landbridge", "left"]:
-            if (side := _side(routes, tags, "by") or _side(routes, tags, "to")) is not None:
-                side["bad"] += value
+            for tally in _tallies(routes, tags):
+                if (side := _side(tally, tags, "by") or _side(tally, tags, "to")) is not None:
+                    side["bad"] += value
         case ["landbridge", "cx"]:
             _add_connections(routes, tags, value)
         case ["landbridge", "cx_open"]:
-            if (side := _side(routes, tags, "by")) is not None:
+            if (side := _side(_backends(routes, tags), tags, "by")) is not None:
                 side["active"] += value
                 side["total"] += value
                 side["bad"] += value
@@ -181,15 +196,32 @@ def _add(routes: dict[str, RouteCounters], name: str, value: int) -> None:
             pass
 
 
-def _add_requests(routes: dict[str, RouteCounters], tags: dict[str, str], value: int) -> None:
-    drawn, answered = _side(routes, tags, "to"), _side(routes, tags, "by")
+def _backends(routes: dict[str, RouteCounters], tags: dict[str, str]) -> Tally:
+    route = routes.get(tags.get("route", ""))
+    return route["backends"] if route else {}
+
+
+def _tallies(routes: dict[str, RouteCounters], tags: dict[str, str]) -> list[Tally]:
+    """What a request is counted in: with all others, beside the copies, or nowhere."""
+    route, of = routes.get(tags.get("route", "")), tags.get(OF)
+    if route is None or of == ASKED:
+        return []
+    if of not in {SAFE, COPY}:
+        return [route["backends"]]
+    beside = route.setdefault("shadow", {service: _nothing() for service in route["backends"]})
+    return [beside] if of == COPY else [route["backends"], beside]
+
+
+def _add_requests(tally: Tally, tags: dict[str, str], value: int) -> None:
+    drawn, answered, flags = _side(tally, tags, "to"), _side(tally, tags, "by"), tags["flags"].split(",")
     if drawn is None:
         return
     side = answered or drawn
     if answered is not None and answered is not drawn:
         drawn["fallbacks"] += value
     side["total"] += value
-    if is_bad(_number(tags["code"]) or 0, tags["flags"].split(","), _number(tags["grpc"])):
+    cut = tags.get(OF) == COPY and "UT" in flags  # by our own limit for copies: slow, and not bad
+    if not cut and is_bad(_number(tags["code"]) or 0, flags, _number(tags["grpc"])):
         side["bad"] += value
 
 
@@ -199,7 +231,7 @@ def _add_connections(routes: dict[str, RouteCounters], tags: dict[str, str], val
     `total` = opened + failed = ended + open now. A failed one leaves no other trace: Envoy's flag UF stays on a
     connection whose second attempt succeeded.
     """
-    side, flags = _side(routes, tags, "by") or _heaviest(routes, tags), tags["flags"].split(",")
+    side, flags = _side(_backends(routes, tags), tags, "by") or _heaviest(routes, tags), tags["flags"].split(",")
     if side is None:
         return
     if tags["type"] == "TcpUpstreamConnected":
@@ -213,16 +245,14 @@ def _add_connections(routes: dict[str, RouteCounters], tags: dict[str, str], val
 
 def _add_active(routes: dict[str, RouteCounters], name: str, value: int) -> None:
     cluster = name.removeprefix("cluster.").removesuffix(".upstream_rq_active")
-    side = _side(routes, {"route": cluster.partition("|")[0], "to": cluster}, "to")
+    side = _side(_backends(routes, {"route": cluster.partition("|")[0]}), {"to": cluster}, "to")
     if side is not None and cluster.count("|") == 1:
         side["active"] += value
 
 
-def _side(routes: dict[str, RouteCounters], tags: dict[str, str], which: str) -> BackendCounters | None:
-    route = routes.get(tags.get("route", ""))
+def _side(tally: Tally, tags: dict[str, str], which: str) -> BackendCounters | None:
     text = tags.get(which, "")
-    service = text.split("|")[1] if "|" in text else text
-    return route["backends"].get(service) if route else None
+    return tally.get(text.split("|")[1] if "|" in text else text)
 
 
 def _heaviest(routes: dict[str, RouteCounters], tags: dict[str, str]) -> BackendCounters | None:

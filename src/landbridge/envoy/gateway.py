@@ -46,21 +46,28 @@ def exports(state: Gateway) -> list[Export]:
 def chains(item: Export, cluster: str, allowed: tuple[str, ...], places: Places) -> list[Json]:
     """What is behind the door for one export; its endpoints do not matter, for they are its clusters'."""
     name = sni(item.service, item.namespace, cluster, item.port)
-    socket = {"tls": _mutual_tls((), allowed, places), "h2": _mutual_tls(("h2",), allowed, places)}
+    own = _of_namespace(allowed, item.namespace)
     found = [
-        _chain(f"tcp.{name}", socket["tls"], _tcp_proxy(item)),
-        _chain(f"health.{name}", socket["h2"], _health(item)),
+        _chain(f"tcp.{name}", (), _tcp_proxy(item), own, places),
+        _chain(f"health.{name}", ("h2",), _health(item), allowed, places),
     ]
     if item.protocol is not Protocol.TCP:
-        found.append(_chain(name, socket["h2"], _requests(item)))
+        found.append(_chain(name, ("h2",), _requests(item), own, places))
     return found
 
 
-def _chain(name: str, transport_socket: Json, network_filter: Json) -> Json:
+def _of_namespace(allowed: tuple[str, ...], namespace: str) -> tuple[str, ...]:
+    """Who may call a Service: the waypoint of the same namespace over there, which has looked at who calls it. Its
+    mirror is nowhere else.
+    """
+    return tuple(name for name in allowed if f"/ns/{namespace}/" in name)
+
+
+def _chain(name: str, alpn: tuple[str, ...], network_filter: Json, allowed: tuple[str, ...], places: Places) -> Json:
     return {
         "name": name,
         "filter_chain_match": {"server_names": [name]},
-        "transport_socket": transport_socket,
+        "transport_socket": _mutual_tls(alpn, allowed, places),
         "filters": [network_filter],
     }
 

@@ -14,6 +14,16 @@ CLIENT_HEADER = "x-landbridge-client"
 EMPTY_HEADER = "x-landbridge-empty"
 """Set by the gateway alone, on its own answer that there is no endpoint: the request reached nobody, so the waypoint
 may ask the other side in the second before the health check says the same."""
+SIDE_HEADER = "x-landbridge-side"
+"""`source` or `target`, from a trusted caller: this one request goes to that side. Taken off on the way, always."""
+SHADOW_HEADER = "x-landbridge-shadow"
+"""`true` on a copy, for the application to tell; what carries it is never copied again."""
+FORWARDED_HEADER = "x-landbridge-forwarded"
+"""The X-Forwarded-For of a copy on its way inside Envoy, which appends an address of its own to each copy's."""
+OF = "of"
+"""The tag that says what a request was (empty: any other), from its route's metadata."""
+ASKED, SAFE, COPY = "asked", "safe", "copy"
+"""Sent by the header; one of those of which a share is copied; a copy."""
 STATS_PREFIX = "landbridge"
 ABANDONED_MS = 1000
 """A caller that leaves after so long without a first byte has waited in vain: the only trace of a copy that hangs."""
@@ -76,13 +86,15 @@ def count_requests(key: str) -> list[Json]:
     Envoy's cluster counters cannot be used for this: they charge a fallback to the side that did not answer, and count
     a reset both as reset and as 503. What is good and what is bad is decided in counters.py, from these tags.
     """
-    tags = _tags(key, {"to": "%UPSTREAM_CLUSTER%", "code": "%RESPONSE_CODE%", "grpc": "%GRPC_STATUS_NUMBER%"})
-    plain = _tags(key, {})
+    of, flags = {OF: f"%METADATA(ROUTE:{METADATA}:{OF})%"}, {"flags": "%RESPONSE_FLAGS%"}
+    to = of | flags | {"to": "%UPSTREAM_CLUSTER%"}
+    tags = _tags(key, to | {"code": "%RESPONSE_CODE%", "grpc": "%GRPC_STATUS_NUMBER%"})
+    plain = _tags(key, of)
     waited = [
         _comparison("status_code_filter", "EQ", 0, "landbridge.none"),
         _comparison("duration_filter", "GE", ABANDONED_MS, "landbridge.abandoned"),
     ]
-    left = _tags(key, {"to": "%UPSTREAM_CLUSTER%"})
+    left = _tags(key, to)
     return [
         _logger(
             counters=[_counter("rq", tags)],
@@ -92,9 +104,20 @@ def count_requests(key: str) -> list[Json]:
     ]
 
 
+def header(name: str, value: str, *, append: bool = False) -> Json:
+    """A header to add, in place of what is there unless it is appended."""
+    action = "APPEND_IF_EXISTS_OR_ADD" if append else "OVERWRITE_IF_EXISTS_OR_ADD"
+    return {"header": {"key": name, "value": value}, "append_action": action}
+
+
+def is_of(kind: str) -> Json:
+    """The metadata of a route whose requests are counted apart."""
+    return {"filter_metadata": {METADATA: {OF: kind}}}
+
+
 def count_connections(key: str) -> list[Json]:
     """Access loggers of a TCP chain: opened, ended and open now, by the side whose endpoint it is."""
-    tags = _tags(key, {"type": "%ACCESS_LOG_TYPE%", "silent": _SILENT})
+    tags = _tags(key, {"flags": "%RESPONSE_FLAGS%", "type": "%ACCESS_LOG_TYPE%", "silent": _SILENT})
     gauge = {
         "stat": _stat("cx_open", _tags(key, {})),
         "value_fixed": 1,
@@ -104,9 +127,7 @@ def count_connections(key: str) -> list[Json]:
 
 
 def _tags(key: str, more: dict[str, str]) -> list[Json]:
-    tags = {"route": key, "by": f"%UPSTREAM_METADATA({METADATA}:backend)%", "flags": "%RESPONSE_FLAGS%"} | more
-    if not more:
-        del tags["flags"]
+    tags = {"route": key, "by": f"%UPSTREAM_METADATA({METADATA}:backend)%"} | more
     return [{"name": name, "value_format": value} for name, value in sorted(tags.items())]
 
 

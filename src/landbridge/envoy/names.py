@@ -41,6 +41,16 @@ def either_name(key: str, service: str) -> str:
     return f"{key}|{service}|or"
 
 
+def shadow_name(key: str, service: str) -> str:
+    """The cluster of one side's copies, and the listener in Envoy that it leads to: `shop/web/80|web-eks|shadow`."""
+    return f"{key}|{service}|shadow"
+
+
+def version_name(key: str, service: str, version: str) -> str:
+    """The cluster by which copies reach a side's own pods in one version: `shop/web/80|web-leaf|http1`."""
+    return f"{key}|{service}|{version}"
+
+
 def tcp_name(key: str) -> str:
     """The cluster of both sides for whole connections."""
     return f"{key}|tcp"

@@ -52,10 +52,32 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderRoute:
+    """Which backend the header `x-landbridge-side` means by `source` and `target`, and whose word is taken.
+
+    `trusted` are the addresses of callers that may choose; from anybody else the header is taken off and ignored.
+    """
+
+    source: str
+    target: str
+    trusted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shadow:
+    """Copies of so many percent (1 to 100) of the safe requests go to this backend; their answers are thrown away."""
+
+    service: str
+    percent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
     """One port of one Service in the waypoint; `listen` is the port allocated to it, on every waypoint pod alike.
 
     `full_retry` is the owner's word that every request may be executed twice; `affinity` is ClientIP affinity.
+    `callers` are the networks (CIDR) whose connections are taken: None for everybody's, () for nobody's. `shadow` is
+    for HTTP and for a side that gets nothing else: what is sent to it in earnest is no comparison for its copies.
     """
 
     namespace: str
@@ -66,10 +88,19 @@ class Listener:
     backends: tuple[Backend, ...]
     full_retry: bool = False
     affinity: bool = False
+    callers: tuple[str, ...] | None = None
+    header: HeaderRoute | None = None
+    shadow: Shadow | None = None
 
     def __post_init__(self) -> None:
         if self.protocol is Protocol.UDP:
             raise ValueError(f"{self.key}: UDP is not carried; assess makes it a blocker")
+        if self.header and not {self.header.source, self.header.target} <= {b.service for b in self.backends}:
+            raise ValueError(f"{self.key}: the header names a backend that is not there")
+        if self.shadow and (self.protocol is not Protocol.HTTP or not 1 <= self.shadow.percent <= 100):
+            raise ValueError(f"{self.key}: a shadow is 1 to 100 percent of HTTP requests")
+        if self.shadow and not any(b.service == self.shadow.service and not b.weight for b in self.backends):
+            raise ValueError(f"{self.key}: a shadow goes to a side at weight 0")
         if not any(backend.weight > 0 for backend in self.backends):
             raise ValueError(f"{self.key}: the weights sum to zero")
 

@@ -11,14 +11,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from landbridge.envoy import shadow
+from landbridge.envoy.callers import chosen
 from landbridge.envoy.clusters import TCP_KEEPALIVE
+from landbridge.envoy.header import FILTER_STATE_INPUT, PEER, PEER_ADDRESS, action, leave, on_match
 from landbridge.envoy.http import (
     CLIENT_HEADER,
     EMPTY_HEADER,
+    FORWARDED_HEADER,
     PROTOCOL_HEADER,
+    SIDE_HEADER,
     connection_manager,
     count_connections,
     count_requests,
+    header,
     health_check,
 )
 from landbridge.envoy.names import (
@@ -27,6 +33,7 @@ from landbridge.envoy.names import (
     Json,
     Places,
     either_name,
+    shadow_name,
     side_name,
     tcp_name,
     typed,
@@ -45,7 +52,6 @@ ROUTE_KEY = "landbridge.route"
 """The filter state in which a listener leaves its key for the route table."""
 NO_HOST = "\u0001"
 """Cannot be a Host: Envoy answers 400 to control characters in a header."""
-_STATE_INPUT = "envoy.extensions.matching.common_inputs.network.v3.FilterStateInput"
 
 
 def routes(state: Waypoint) -> Json:
@@ -56,12 +62,13 @@ def routes(state: Waypoint) -> Json:
     for.
     """
     requests = [item for item in by_key(state.listeners) if item.protocol is not Protocol.TCP]
-    made: Json = {"name": ROUTES, "validate_clusters": True}
+    off = [SIDE_HEADER, FORWARDED_HEADER]
+    made: Json = {"name": ROUTES, "validate_clusters": True, "request_headers_to_remove": off}
     if not requests:
         return made | {"virtual_hosts": [{"name": "all", "domains": ["*"]}]}
-    by = {"name": "listener", "typed_config": typed(_STATE_INPUT, key=ROUTE_KEY)}
-    tree = {"input": by, "exact_match_map": {"map": {item.key: _action(item) for item in requests}}}
-    names = sorted({entry["name"] for item in requests for entry in _split(item)})
+    by = {"name": "listener", "typed_config": typed(FILTER_STATE_INPUT, key=ROUTE_KEY)}
+    tree = {"input": by, "exact_match_map": {"map": dict(part for item in requests for part in _table(item))}}
+    names = sorted({name for item in requests for name in _named(item)})
     known = {"weighted_clusters": {"clusters": [{"name": name, "weight": 1} for name in names]}}
     split = {"name": "all", "domains": ["*"], "matcher": {"matcher_tree": tree}}
     check = {"name": "known", "domains": [NO_HOST], "routes": [{"match": {"prefix": ""}, "route": known}]}
@@ -85,39 +92,42 @@ def address(bind: str, port: int) -> Json:
 
 
 def listener(item: Listener, bind: str, places: Places) -> Json:
-    """One listener: nothing in it changes with weights, endpoints, identities or retries."""
+    """One listener: nothing in it changes with weights, endpoints, identities or retries, and in its chains nothing at
+    all. Whose connections it takes stands beside the chains, where a change reaches no connection.
+    """
     plain = {"name": "tcp", "filters": [_tcp_proxy(item)]}
+    http = item.protocol is not Protocol.TCP
     made: Json = {
         "name": item.key,
         "address": address(bind, item.listen),
         "tcp_keepalive": TCP_KEEPALIVE,
+        "filter_chain_matcher": chosen(item.callers, http=http),
     }
-    if item.protocol is Protocol.TCP:
+    if not http:
         return made | {"filter_chains": [plain]}
     inspector = typed("envoy.extensions.filters.listener.http_inspector.v3.HttpInspector")
-    http = {"name": "http", "filter_chain_match": {"application_protocols": ["http/1.0", "http/1.1", "h2c"]}}
     return made | {
         "listener_filters": [{"name": "envoy.filters.listener.http_inspector", "typed_config": inspector}],
         "listener_filters_timeout": INSPECTOR_TIMEOUT,
         "continue_on_listener_filters_timeout": True,
-        "filter_chains": [http | {"filters": [_leave_key(item), _http(item, places)]}],
-        "default_filter_chain": plain,
+        "filter_chains": [
+            {"name": "http", "filters": [leave((ROUTE_KEY, item.key), (PEER, PEER_ADDRESS)), _http(item, places)]},
+            plain,
+        ],
     }
 
 
-def _leave_key(item: Listener) -> Json:
-    value = {
-        "object_key": ROUTE_KEY,
-        "factory_key": "envoy.string",
-        "format_string": {"text_format_source": {"inline_string": item.key}},
-    }
-    kind = "envoy.extensions.filters.network.set_filter_state.v3.Config"
-    return {"name": "envoy.filters.network.set_filter_state", "typed_config": typed(kind, on_new_connection=[value])}
+def inside(item: Listener, places: Places) -> Json | None:
+    """The listener inside Envoy through which the copies of a port's requests go; None where nothing is copied."""
+    return shadow.listener(item, ROUTE_KEY, _rds(places)) if item.shadow else None
+
+
+def _rds(places: Places) -> Json:
+    return {"route_config_name": ROUTES, "config_source": watched(ROUTES_FILE, places)}
 
 
 def _http(item: Listener, places: Places) -> Json:
-    rds = {"route_config_name": ROUTES, "config_source": watched(ROUTES_FILE, places)}
-    manager = connection_manager("waypoint", [], rds=rds, access_log=count_requests(item.key))
+    manager = connection_manager("waypoint", [], rds=_rds(places), access_log=count_requests(item.key))
     manager["typed_config"]["http_protocol_options"]["default_host_for_http_10"] = f"{item.service}.{item.namespace}"
     return manager
 
@@ -137,22 +147,38 @@ def _tcp_proxy(item: Listener) -> Json:
 
 
 @lru_cache(maxsize=1024)
-def _action(item: Listener) -> Json:
-    """What a caller of this port gets. A HeaderRoute of a later version goes before this route, in a route list."""
+def _table(item: Listener) -> tuple[tuple[str, Json], ...]:
+    """A port's entries in the route table: what its callers get, and the way of their copies."""
+    route = _route(item)
+    if item.shadow is None:
+        return ((item.key, on_match(item, [route])),)
+    name = shadow_name(item.key, item.shadow.service)
+    routes = on_match(item, [shadow.copied(item, route), route])
+    return (item.key, routes), (name, action(name, shadow.ways(item, route)))
+
+
+def _named(item: Listener) -> list[str]:
+    """All clusters that a port's routes name."""
+    sides = [item.header.source, item.header.target] if item.header and item.header.trusted else []
+    alone = [side_name(item.key, service) for service in sides]
+    return [entry["name"] for entry in _split(item)] + alone + shadow.names(item)
+
+
+def _route(item: Listener) -> Json:
+    """What a caller of this port gets by the weights."""
     policy: Json = {"weighted_clusters": {"clusters": _split(item)}}
     route = policy | {"timeout": "0s", "idle_timeout": "0s", "retry_policy": _retry(item.full_retry)}
     if item.affinity:
         route["hash_policy"] = [{"connection_properties": {"source_ip": True}}]
         route["weighted_clusters"]["use_hash_policy"] = True
-    forwarded = _header("x-forwarded-for", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", append=True)
-    action = typed(
+    forwarded = header("x-forwarded-for", "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%", append=True)
+    return typed(
         "envoy.config.route.v3.Route",
         name=item.key,
         match={"prefix": ""},
         route=route,
         request_headers_to_add=[forwarded],
     )
-    return {"action": {"name": "route", "typed_config": action}}
 
 
 def _split(item: Listener) -> list[Json]:
@@ -163,16 +189,11 @@ def _weighted(item: Listener, backend: Backend) -> Json:
     others = [other for other in item.backends if other is not backend]
     may_fall_back = bool(others) and all(other.weight > 0 or other.fallback for other in others)
     name = (either_name if may_fall_back else side_name)(item.key, backend.service)
-    headers = [_header(PROTOCOL_HEADER, "%PROTOCOL%")]
+    headers = [header(PROTOCOL_HEADER, "%PROTOCOL%")]
     if item.affinity:
-        headers.append(_header(CLIENT_HEADER, "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"))
+        headers.append(header(CLIENT_HEADER, "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"))
     remote = {"request_headers_to_add": headers} if backend.remote is not None else {}
     return {"name": name, "weight": backend.weight} | remote
-
-
-def _header(name: str, value: str, *, append: bool = False) -> Json:
-    action = "APPEND_IF_EXISTS_OR_ADD" if append else "OVERWRITE_IF_EXISTS_OR_ADD"
-    return {"header": {"key": name, "value": value}, "append_action": action}
 
 
 def _retry(full: bool) -> Json:

@@ -5,7 +5,8 @@ Read from what they leave behind: managedFields, labels and annotations, ownerRe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from landbridge.model.inventory import Owner
 from landbridge.model.manifest import NONE, annotations_of, kind_of, labels_of, namespace_of, subject
@@ -22,6 +23,10 @@ _KUBERNETES = (
     "Go-http-client",
 )
 _MANAGERS = {"argocd": "argocd", "kustomize-controller": "flux", "helm-controller": "flux", "helm": "helm"}
+_FLUX = {f"{controller}.toolkit.fluxcd.io/name": controller for controller in ("kustomize", "helm")}
+_NOTES = frozenset({"meta.helm.sh/release-name", "argocd.argoproj.io/tracking-id"})
+_LABELS = frozenset({"app.kubernetes.io/managed-by", "kapp.k14s.io/app", *_FLUX})
+"""What `_signs` looks at: most objects have none of it."""
 _WRITERS = frozenset({"Service", "Deployment", "StatefulSet", "DaemonSet", "CronJob", "Ingress", "ConfigMap", "Secret"})
 _WRITERS |= {"HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget", "Namespace", "ServiceAccount"}
 
@@ -31,7 +36,9 @@ def find_owners(objects: Iterable[Manifest]) -> tuple[Owner, ...]:
     found: list[Owner] = []
     for item in objects:
         kind = kind_of(item)
-        signs = dict(_signs(item))
+        notes, marks = annotations_of(item), labels_of(item)
+        signed = not (_NOTES.isdisjoint(notes) and _LABELS.isdisjoint(marks))
+        signs = dict(_signs(notes, marks)) if signed else {}
         if kind in _WRITERS:
             for manager in _managers(item):
                 signs.setdefault(*manager)
@@ -43,16 +50,15 @@ def find_owners(objects: Iterable[Manifest]) -> tuple[Owner, ...]:
     return tuple(found)
 
 
-def _signs(item: Manifest) -> Iterator[tuple[str, str]]:
-    notes, marks = annotations_of(item), labels_of(item)
+def _signs(notes: Mapping[str, str], marks: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if "meta.helm.sh/release-name" in notes:
         yield "helm", f"release {notes['meta.helm.sh/release-name']}"
     elif marks.get("app.kubernetes.io/managed-by") == "Helm":
         yield "helm", "label app.kubernetes.io/managed-by"
     if "argocd.argoproj.io/tracking-id" in notes:
         yield "argocd", f"application {notes['argocd.argoproj.io/tracking-id'].partition(':')[0]}"
-    for controller in ("kustomize", "helm"):
-        if name := marks.get(f"{controller}.toolkit.fluxcd.io/name"):
+    for label, controller in _FLUX.items():
+        if name := marks.get(label):
             yield "flux", f"{controller} {name}"
     if "kapp.k14s.io/app" in marks:
         yield "kapp", "label kapp.k14s.io/app"
@@ -62,10 +68,17 @@ def _managers(item: Manifest) -> Iterator[tuple[str, str]]:
     """The field managers that are neither Kubernetes' own nor ours, with the last time they wrote."""
     for entry in item["metadata"].get("managedFields") or ():
         manager = entry.get("manager") or ""
-        if manager.startswith(_KUBERNETES) or entry.get("subresource") == "status":
-            continue
-        by = next((name for start, name in _MANAGERS.items() if manager.startswith(start)), manager)
-        yield by, f"field manager {manager}, {entry.get('time') or 'time unknown'}"
+        by = _writer(manager)
+        if by is not None and entry.get("subresource") != "status":
+            yield by, f"field manager {manager}, {entry.get('time') or 'time unknown'}"
+
+
+@lru_cache(maxsize=4096)
+def _writer(manager: str) -> str | None:
+    """Who a field manager is; None for Kubernetes itself and for us."""
+    if manager.startswith(_KUBERNETES):
+        return None
+    return next((name for start, name in _MANAGERS.items() if manager.startswith(start)), manager)
 
 
 def _scaled(item: Manifest) -> Iterator[Owner]:

@@ -19,6 +19,7 @@ from landbridge.model.manifest import (
     pod_template,
 )
 from landbridge.model.service import Manifest, ObjectRef, Port, Protocol, ServiceId, Workload
+from landbridge.translate.adoption import TRUSTED
 
 _APP_PROTOCOLS = {
     "http": Protocol.HTTP,
@@ -55,7 +56,7 @@ def replicas(manifest: Manifest) -> int:
 
 
 def find_services(objects: Iterable[Manifest], workloads: Iterable[Workload]) -> tuple[Service, ...]:
-    """Every Service with the workloads whose pods it selects."""
+    """Every Service with the workloads whose pods it selects; nobody calls the one that selects trusted callers."""
     by_namespace: dict[str, list[Template]] = defaultdict(list)
     by_label: dict[tuple[str, str, str], list[Template]] = defaultdict(list)
     for workload in workloads:
@@ -65,7 +66,8 @@ def find_services(objects: Iterable[Manifest], workloads: Iterable[Workload]) ->
         by_namespace[workload.ref.namespace].append(entry)
         for key, value in workload.labels.items():
             by_label[(workload.ref.namespace, key, value)].append(entry)
-    return tuple(_service(item, by_label) for item in objects if kind_of(item) == "Service")
+    called = [item for item in objects if kind_of(item) == "Service" and name_of(item) != TRUSTED]
+    return tuple(_service(item, by_label) for item in called)
 
 
 def _service(manifest: Manifest, by_label: Mapping[tuple[str, str, str], list[Template]]) -> Service:

@@ -22,10 +22,12 @@ from landbridge.judge.bursts import Bursts
 from landbridge.judge.interval import Interval
 from landbridge.judge.observe import change_weight, observe, restart_block, resume
 from landbridge.judge.observe import start as begin
+from landbridge.judge.shadow import SHADOW
 from landbridge.judge.state import JudgeState, Settings
-from landbridge.judge.verdict import Decision, Reason, Verdict, verdict
+from landbridge.judge.verdict import Decision, Reason, Verdict, said, verdict
 
 __all__ = [
+    "SHADOW",
     "Bursts",
     "Counts",
     "Decision",
@@ -41,6 +43,7 @@ __all__ = [
     "ratio",
     "restart_block",
     "resume",
+    "said",
     "share",
     "start",
     "verdict",

@@ -37,14 +37,15 @@ def observe(state: JudgeState, counts: Counts, *, weight: int, at: float) -> Jud
     `counts` are what each stratum's sides completed since the look before (a look's `Reading.counts`), `weight` the
     percent that held during all of it, `at` the look's time in seconds. A look delivered twice, or late, changes
     nothing. A look that spans a weight change not announced by `change_weight` is not counted, nor is anything for
-    one timeout's length after the weight was lowered: what fails then was started at the larger share.
+    one timeout's length after the weight was lowered: what fails then was started at the larger share. With `SHADOW` as
+    the weight the counts are copies and, on the old side, the requests that may be copied.
     """
     if state.at is not None and at <= state.at:
         return state
     if not blocks.is_sound(counts):
         return replace(state, fault="more errors than requests, or a negative count")
     if state.weight is None:
-        lowered = state.last_weight is not None and weight < state.last_weight
+        lowered = state.last_weight is not None and 0 <= weight < state.last_weight  # copies are no weight
         state = replace(state, weight=weight, quiet_until=at + state.settings.timeout if lowered else state.quiet_until)
     elif weight != state.weight:
         state = replace(change_weight(state), skip=True)

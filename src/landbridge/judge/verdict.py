@@ -9,6 +9,7 @@ from math import log, sqrt
 from landbridge.judge import blocks, errors, power
 from landbridge.judge.errors import Sample
 from landbridge.judge.observe import bets_for
+from landbridge.judge.shadow import SHADOW
 from landbridge.judge.state import JudgeState
 
 HOLD_ABOVE = 2.0
@@ -119,7 +120,7 @@ def shared(state: JudgeState) -> Why | None:
     n, bad = recent.n_new + recent.n_old, recent.bad_new + recent.bad_old
     if slo is not None and bad >= MIN_BAD and bad > slo * n:
         return Why(Reason.SLO, f"{bad / n:.2%} of recent requests bad, the SLO allows {slo:.2%}")
-    if state.before.n < SURE:
+    if state.before.n < SURE or state.weight == SHADOW:  # the level before the ramp is that of all requests
         return None
     level = (state.before.bad + 1.0) / (state.before.n + 1.0)
     if is_above(recent.bad_old, recent.n_old, level):
@@ -191,4 +192,5 @@ def breaks_slo_alone(state: JudgeState) -> bool:
 def said(state: JudgeState) -> str:
     """The counts behind a roll-back, as the journal says them."""
     new, old = (state.total.bad_new, state.total.n_new), (state.total.bad_old, state.total.n_old)
-    return f"{new[0]:.0f} of {new[1]:.0f} requests failed on the target, {old[0]:.0f} of {old[1]:.0f} on the source"
+    what = "copies" if state.weight == SHADOW else "requests"
+    return f"{new[0]:.0f} of {new[1]:.0f} {what} failed on the target, {old[0]:.0f} of {old[1]:.0f} on the source"

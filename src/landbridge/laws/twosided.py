@@ -12,6 +12,7 @@ rollback that skips "source is at 0 already" lets a late "source to 50" through 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from landbridge.laws.law import Law, Refusal
@@ -25,6 +26,9 @@ class Splits:
 
     source: int
     target: int
+
+    def __getitem__(self, side: Side) -> int:
+        return self.source if side is Side.SOURCE else self.target
 
     def write(self, write: Write) -> Splits:
         """The splits after a write."""
@@ -64,6 +68,23 @@ def check(splits: Splits, *, leaf: bool = False) -> Refusal | None:
 def may_write(now: Splits, write: Write, *, leaf: bool = False) -> Refusal | None:
     """Whether one write keeps law 5, from the splits as read live."""
     return check(now.write(write), leaf=leaf)
+
+
+def standing(goal: int, *, leaf: bool = False) -> Splits:
+    """What both splits declare while a service is at `goal`, which is also where the callers of each cluster go.
+
+    With apex backends callers in the target's cluster are part of no percentage: all of them go to the new copy as
+    soon as the source sends anything there.
+    """
+    return Splits(goal, goal if leaf or goal == 0 else 100)
+
+
+def is_chained(chains: Iterable[bool], *, leaf: bool) -> bool:
+    """Whether the order of law 5 is a must: backends are apexes, and some gateway obeys its cluster's split.
+
+    One is enough: it sends what comes in back to where it came from, and that gateway takes it for a loop.
+    """
+    return not leaf and any(chains)
 
 
 def writes(goal: int, *, leaf: bool = False, raising: bool = True) -> tuple[Write, ...]:

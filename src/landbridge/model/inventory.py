@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from landbridge.model.linkerd import Linkerd
 from landbridge.model.service import Manifest, ObjectRef, Port, ServiceId, Workload
 
 
@@ -53,6 +54,7 @@ class Platform:
     nodes: tuple[Node, ...] = ()
     features: tuple[str, ...] = ()
     """Capabilities found, such as `networkpolicy-enforced`, `metrics-api`, `gateway-api`, `trafficsplit-crd`."""
+    linkerd: Linkerd | None = None
     objects: tuple[Manifest, ...] = ()
     """The cluster's objects (Secrets without data); on the target only what checks ask for."""
 

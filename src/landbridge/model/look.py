@@ -35,6 +35,8 @@ class Reading:
     """The weight (target's percent) that each waypoint pod obeyed at the look."""
     restarted: bool = False
     """A counter went back or a pod was replaced: what it had counted since the last look is unknown."""
+    shadows: Mapping[str, Mapping[Side, Count]] = field(default_factory=dict)
+    """The same of copies (the target) and, beside them, of the requests that may be copied (the source)."""
     until: float | None = None
     """What ended by this moment (our clock) is counted; None: all that ended before the look."""
 
@@ -47,22 +49,26 @@ class NoData:
     reason: str
 
 
-def plain_counts(reading: Reading | NoData | None) -> dict[str, Any]:
+COPIES = "copies "
+"""Before the stratum in the journal: answers that no user got, left out where users' requests are summed up."""
+
+
+def plain_counts(reading: Reading | NoData | None, *, prefix: str = "") -> dict[str, Any]:
     """Counts as the journal keeps them: per stratum and side [n, bad, {bound: slower}], or why there are none."""
     if not isinstance(reading, Reading):
         return {"no data": reading.reason if reading else "not read"}
     return {
-        stratum: {side.value: [c.n, c.bad, dict(c.buckets)] for side, c in sides.items()}
+        f"{prefix}{stratum}": {side.value: [c.n, c.bad, dict(c.buckets)] for side, c in sides.items()}
         for stratum, sides in reading.counts.items()
     }
 
 
 def read_counts(plain: Mapping[str, Any]) -> dict[str, dict[Side, Count]]:
-    """The inverse of `plain_counts`; no strata where there was no data."""
+    """The inverse of `plain_counts`, without copies; no strata where there was no data."""
     return {
         stratum: {Side(side): Count(n=n, bad=bad, buckets=slower) for side, (n, bad, slower) in sides.items()}
         for stratum, sides in plain.items()
-        if isinstance(sides, Mapping)
+        if isinstance(sides, Mapping) and not stratum.startswith(COPIES)
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from landbridge.model.service import Manifest, ObjectRef
@@ -31,11 +32,15 @@ _GROUPS |= {"EndpointSlice": ("discovery.k8s.io",), "Rollout": ("argoproj.io",),
 
 def kind_of(manifest: Fields) -> str:
     """The kind of an object; `Service.serving.knative.dev` where another API has borrowed a well-known name."""
-    kind: str = manifest["kind"]
+    return _kind(manifest["apiVersion"], manifest["kind"])
+
+
+@lru_cache(maxsize=4096)
+def _kind(api_version: str, kind: str) -> str:
     groups = _GROUPS.get(kind)
     if groups is None:
         return kind
-    group = manifest["apiVersion"].rpartition("/")[0]
+    group = api_version.rpartition("/")[0]
     return kind if group in groups else f"{kind}.{group}"
 
 
@@ -97,11 +102,11 @@ def pod_spec(manifest: Manifest) -> Fields:
     return pod_template(manifest).get("spec") or NONE
 
 
-def containers(spec: Fields, *, init: bool = True) -> Iterator[Fields]:
+def containers(spec: Fields, *, init: bool = True) -> Sequence[Fields]:
     """The containers of a pod spec."""
-    yield from spec.get("containers") or ()
-    if init:
-        yield from spec.get("initContainers") or ()
+    found: Sequence[Fields] = spec.get("containers") or ()
+    first = spec.get("initContainers") if init else None
+    return (*found, *first) if first else found
 
 
 def is_owned(manifest: Fields) -> bool:

@@ -17,13 +17,15 @@ class ActKind(StrEnum):
     READY = "ready"  # wait until the target's workloads are ready and large enough
     PIN = "pin"  # HPA of the target: minimum raised; of the source: pinned
     ADOPT = "adopt"  # args: side
+    EXPORT = "export"  # args: side; where Linkerd joins the clusters: mirrored in the other one, instead of adopted
     SPLIT = "split"  # create the switches with all traffic home (Router.prepare) on both sides
     HANDOVER = "handover"  # CronJobs: source suspended, Jobs waited for, lastScheduleTime carried, target opened
+    SHADOW = "shadow"  # args: percent of the safe requests that is copied to the target, dwell (seconds)
     WEIGHT = "weight"  # args: percent, dwell (seconds): set on every switch, then watch for the dwell
     FINISH = "finish"  # the target is home now
     SOAK = "soak"  # args: seconds at 100 before the source may shrink
     SCALE = "scale"  # args: side, replicas
-    UNADOPT = "unadopt"  # args: side
+    UNADOPT = "unadopt"  # args: side; plane where there is no waypoint: only the switch goes
     UNPIN = "unpin"  # HPAs as they were
 
 

@@ -109,6 +109,33 @@ class Limits:
     granularity: Granularity = Granularity.REQUEST
     observes: bool = True
     header_route: bool = False
+    chains: bool = False
+    """Whether a gateway obeys such a split for what it lets in: where backends are no leaves, the splits of both sides
+    chain, and two that point at each other are a loop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mesh:
+    """How data planes differ for a split, as data.
+
+    `local` is what the local backend's name has behind the Service's; `leased` whether somebody in the cluster takes
+    weights home when the run's lease has run out; `confirms` whether the cluster itself says that a split is obeyed.
+    """
+
+    name: str
+    local: str
+    leased: bool
+    confirms: bool
+
+    @property
+    def leaves(self) -> bool:
+        """Whether backends are leaves, which no split divides again."""
+        return bool(self.local)
+
+
+BUILTIN = Mesh(name="builtin", local="-leaf", leased=True, confirms=False)
+LINKERD = Mesh(name="linkerd", local="", leased=False, confirms=True)
+MESHES: Mapping[str, Mesh] = {mesh.name: mesh for mesh in (BUILTIN, LINKERD)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from landbridge.model.service import Manifest, Route, ServiceId, Side
 
 PORT = 15020
 WAYPOINTS = "landbridge.dev/role=waypoint"
+COPIED = "|copied"  # cannot be in a name
 
 SAME_START = 3000
 """Milliseconds by which Envoy's start may seem to move: it is told as whole seconds of uptime before now."""
@@ -42,6 +43,7 @@ class Tally:
     """Sums of one service while pods are added up."""
 
     sides: dict[str, dict[Side, Count]] = field(default_factory=dict)
+    shadows: dict[str, dict[Side, Count]] = field(default_factory=dict)
     weights: dict[str, int] = field(default_factory=dict)
     restarted: bool = False
 
@@ -99,7 +101,7 @@ def _checked(counters: Any) -> Mapping[str, Any]:
     float(counters["at"])
     float(counters["envoy_start"])
     for route in counters["routes"].values():
-        for backend in route["backends"].values():
+        for backend in (*route["backends"].values(), *(route.get("shadow") or {}).values()):
             int(backend["total"])
             int(backend["bad"])
             {str(bound): int(n) for bound, n in (backend.get("slower_ms") or {}).items()}
@@ -158,7 +160,8 @@ def _add(
     for key, route in counters["routes"].items():
         namespace, name, _ = key.split("/")
         tally = tallies.get(ServiceId(namespace, name))
-        series = {f"{key} {b} {what}": n for b, counts in route["backends"].items() for what, n in _flat(counts)}
+        counted = _counted(route)
+        series = {f"{key} {b} {what}": n for b, counts in counted.items() for what, n in _flat(counts)}
         now |= {prefix_uid(scrape.namespace, k): v for k, v in series.items()}
         if tally is None:
             continue
@@ -166,13 +169,20 @@ def _add(
         if any(series[k] < before.get(k, 0) for k in series):
             reset, before = True, {}
         tally.restarted |= reset
-        for backend in route["backends"] if not fresh else ():
-            side = scrape.side if backend == f"{name}-leaf" else scrape.side.other
-            delta = {w: series[f"{key} {backend} {w}"] for w, _ in _flat(route["backends"][backend])}
+        for backend, counts in counted.items() if not fresh else ():
+            of, copied, _ = backend.partition(COPIED)
+            side = scrape.side if of == f"{name}-leaf" else scrape.side.other
+            delta = {w: series[f"{key} {backend} {w}"] for w, _ in _flat(counts)}
             delta = {w: n - before.get(f"{key} {backend} {w}", 0) for w, n in delta.items()}
-            sides = tally.sides.setdefault(names[scrape.side], {})
+            sides = (tally.shadows if copied else tally.sides).setdefault(names[scrape.side], {})
             sides[side] = _plus(sides.get(side, Count()), delta)
     return now
+
+
+def _counted(route: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What is counted by backend, and beside it, under another name, what is compared while some is copied."""
+    beside = {f"{backend}{COPIED}": counts for backend, counts in (route.get("shadow") or {}).items()}
+    return {**route["backends"], **beside}
 
 
 def _note_weights(tallies: Mapping[ServiceId, Tally], scrape: Scrape, counters: Mapping[str, Any]) -> None:
@@ -224,4 +234,6 @@ def _forget_gone(cursor: Cursor, here: Sequence[Scrape], namespace: str, tallies
 def _reading(service: ServiceId, tally: Tally) -> Reading | NoData:
     if not tally.weights:
         return NoData(service=service, reason="no waypoint knows this service yet")
-    return Reading(service=service, counts=tally.sides, weights=tally.weights, restarted=tally.restarted)
+    return Reading(
+        service=service, counts=tally.sides, weights=tally.weights, shadows=tally.shadows, restarted=tally.restarted
+    )

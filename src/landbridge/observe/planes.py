@@ -23,7 +23,8 @@ class Plane:
     """One data plane's series: counters of ended requests, histograms, the labels that say to whom they went.
 
     `bad`: a series counts failures if all labels of one of these patterns match. `outcome`: labels that say how a
-    request ended and not whose it was. `bounds`: the histogram's bounds that are read, in units of `unit` milliseconds.
+    request ended and not whose it was. `without`: a series with all of these is no caller's.
+    `bounds`: the histogram's bounds that are read, in units of `unit` milliseconds.
     """
 
     name: str
@@ -34,10 +35,13 @@ class Plane:
     namespace: str
     backend: str
     where: Pattern
+    without: Pattern
     bad: tuple[Pattern, ...]
     outcome: tuple[str, ...]
 
 
+LINKERD_GATEWAY = {"deployment": "linkerd-gateway"}
+"""It calls the Service for callers of the other cluster, where each request is counted already."""
 LINKERD = Plane(
     name="linkerd",
     requests=("response_total",),
@@ -47,6 +51,7 @@ LINKERD = Plane(
     namespace="dst_namespace",
     backend="dst_service",
     where={"direction": "outbound"},
+    without=LINKERD_GATEWAY,
     bad=({"classification": "failure"},),
     outcome=("classification", "status_code", "grpc_status", "grpc_status_code", "error"),
 )
@@ -65,6 +70,7 @@ LINKERD_ROUTES = Plane(
     namespace="backend_namespace",
     backend="backend_name",
     where={"backend_kind": "Service"},
+    without=LINKERD_GATEWAY,
     bad=({"http_status": "5.."}, {"grpc_status": GRPC_FAULT_NAMES}, {"error": ".+"}),
     outcome=("http_status", "grpc_status", "error"),
 )
@@ -77,6 +83,7 @@ ISTIO = Plane(
     namespace="destination_service_namespace",
     backend="destination_service_name",
     where={"reporter": "source"},
+    without={},
     bad=({"response_code": "5.."}, {"grpc_response_status": GRPC_FAULTS}),
     outcome=("response_code", "grpc_response_status", "response_flags"),
 )

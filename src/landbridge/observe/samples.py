@@ -21,6 +21,7 @@ from statistics import median
 
 from landbridge.clients.prometheus import Answer, Series
 from landbridge.model.look import Count, Cursor, Look, NoData, Reading
+from landbridge.model.mirror import mirror_name
 from landbridge.model.service import Route, ServiceId, Side
 from landbridge.observe.planes import Pattern, Plane
 
@@ -137,6 +138,8 @@ def group(
         whose = backends.get((labels.get(plane.namespace, ""), labels.get(plane.backend, "")))
         if whose is None or not series.samples or bound(series, plane) is None:
             continue
+        if plane.without and _has(labels, plane.without):
+            continue
         same = {k: v for k, v in labels.items() if k not in {"__name__", "le", *plane.outcome}}
         key = blake2b(repr(sorted(same.items())).encode(), digest_size=9).hexdigest()
         stratum = "/".join([names[side], *(labels.get(name, "") for name in rules.strata)])
@@ -151,7 +154,7 @@ def backend_names(
     found: dict[tuple[str, str], tuple[ServiceId, Side]] = {}
     for service in services:
         space, name = service.namespace, service.name
-        found[space, f"{name}-{names[side.other]}"] = (service, side.other)
+        found[space, mirror_name(name, names[side.other])] = (service, side.other)
         found[space, f"{name}-leaf"] = found[space, name] = (service, side)
     return found
 
@@ -214,7 +217,11 @@ def increase(series: Series, start: int) -> tuple[float, bool]:
 
 def is_bad(labels: Mapping[str, str], patterns: Iterable[Pattern]) -> bool:
     """Whether a series counts failures."""
-    return any(all(_whole(p).fullmatch(labels.get(k, "")) for k, p in pattern.items()) for pattern in patterns)
+    return any(_has(labels, pattern) for pattern in patterns)
+
+
+def _has(labels: Mapping[str, str], pattern: Pattern) -> bool:
+    return all(_whole(p).fullmatch(labels.get(k, "")) for k, p in pattern.items())
 
 
 @cache

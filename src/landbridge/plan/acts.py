@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from landbridge.model.manifest import text_of
 from landbridge.model.plan import Act, ActKind
 from landbridge.model.service import ObjectRef, ServiceId, Side
+from landbridge.plan.forecast import copied, forecast
 from landbridge.plan.forecast import dwell as stretch
-from landbridge.plan.forecast import forecast
 from landbridge.plan.scope import Mover
-from landbridge.settings.migration import Migration
+from landbridge.settings.migration import Migration, Policies
+from landbridge.translate.callers import Called, entries
 
 GUARDS: Mapping[ActKind, tuple[str, ...]] = {
+    ActKind.SHADOW: ("raise", "drift", "silence", "alpha"),
     ActKind.WEIGHT: ("raise", "drift", "silence", "alpha"),
     ActKind.FINISH: ("served", "drift"),
     ActKind.SCALE: ("served", "rollback", "singleton"),
@@ -26,17 +29,42 @@ GUARDS: Mapping[ActKind, tuple[str, ...]] = {
 
 def act(owner: ServiceId, name: str, kind: ActKind, note: str = "", **args: Any) -> Act:
     """An act with an id that stays the same when the plan is made again."""
-    return Act(id=f"{owner}/{name}", kind=kind, args=args, guards=GUARDS.get(kind, ()), note=note)
+    return Act(
+        id=f"{owner.namespace}/{owner.name}/{name}", kind=kind, args=args, guards=GUARDS.get(kind, ()), note=note
+    )
 
 
-def join(service: ServiceId, migration: Migration, router: str, replicas: int) -> Iterator[Act]:
-    """Adopted on both sides, all traffic home: nothing moves yet. `replicas` is the size that home needs."""
+def join(service: ServiceId, migration: Migration, router: str, replicas: int, pods: Sequence[Called]) -> Iterator[Act]:
+    """Adopted on both sides, all traffic home: nothing moves yet. `replicas` is the size that home needs, `pods` what
+    policies know of its pods.
+    """
     protocols = {name: str(kind) for name, kind in sorted(migration.service(service).protocols.items())}
     stated: dict[str, Any] = {"protocols": protocols} if protocols else {}
+    if migration.data_plane.policies is Policies.ENFORCE:
+        stated |= {"policies": Policies.ENFORCE.value} | ({"pods": entries(pods)} if pods else {})
     yield act(service, "adopt-source", ActKind.ADOPT, side=Side.SOURCE.value, **stated)
     yield act(service, "adopt-target", ActKind.ADOPT, side=Side.TARGET.value, **stated)
     chosen = {"router": router} if router != "auto" else {}
     yield act(service, "split", ActKind.SPLIT, replicas=replicas, **chosen)
+
+
+def link(
+    service: ServiceId, replicas: int, plane: str, routers: Mapping[Side, str], domains: Mapping[Side, str]
+) -> Iterator[Act]:
+    """Mirrored both ways by Linkerd, all traffic home: nothing moves yet."""
+    yield act(service, "export-target", ActKind.EXPORT, side=Side.TARGET.value)
+    yield act(service, "export-source", ActKind.EXPORT, side=Side.SOURCE.value)
+    told: dict[str, Any] = {"plane": plane, "router": _once(routers), "domain": _once(domains)}
+    yield act(service, "split", ActKind.SPLIT, STAYS, replicas=replicas, **told)
+
+
+STAYS = "no agent keeps the run's lease here: the weights of a runner that died stay until the next one"
+
+
+def _once(said: Mapping[Side, str]) -> Any:
+    """One word where both sides have the same."""
+    words = set(said.values())
+    return words.pop() if len(words) == 1 else {side.value: said[side] for side in Side}
 
 
 def bring(owner: ServiceId, movers: Sequence[Mover]) -> Iterator[Act]:
@@ -52,18 +80,36 @@ def bring(owner: ServiceId, movers: Sequence[Mover]) -> Iterator[Act]:
         yield act(owner, "pin", ActKind.PIN, objects=scalers, replicas=sizes)
 
 
-def shift(service: ServiceId, migration: Migration) -> Iterator[Act]:
-    """The weight steps, the change of home, the soak."""
-    least, rate = migration.dwell_of(service), migration.service(service).request_rate
-    errors = {"alpha": migration.alpha, "beta": migration.beta}
-    for percent in migration.steps_of(service):
-        dwell = stretch(percent, least, migration.max_dwell, rate, **errors)
-        note = forecast(percent, dwell, rate, **errors)
-        if dwell > least:
-            note += f"; stretched from {least:g} s"
+def shift(service: ServiceId, migration: Migration, callers: str = "") -> Iterator[Act]:
+    """The shadow where one is wanted, the weight steps, the change of home, the soak.
+
+    `callers` is what the first weight does beside its percent.
+    """
+    dwells = (migration.dwell_of(service), migration.max_dwell)
+    rate = migration.service(service).request_rate
+    shadow = migration.shadow_of(service)
+    if shadow.percent:
+        note = copied(shadow.percent, shadow.dwell, rate, alpha=migration.alpha, beta=migration.beta)
+        yield act(service, "shadow", ActKind.SHADOW, note, percent=shadow.percent, dwell=shadow.dwell)
+    for percent, dwell, note in _ramp(migration.steps_of(service), *dwells, rate, migration.alpha, migration.beta):
+        note = "; ".join(filter(None, (callers, note)))
+        callers = ""
         yield act(service, f"weight-{percent}", ActKind.WEIGHT, note, percent=percent, dwell=dwell)
     yield act(service, "finish", ActKind.FINISH)
     yield act(service, "soak", ActKind.SOAK, seconds=migration.soak_of(service))
+
+
+@lru_cache(maxsize=1024)
+def _ramp(
+    steps: tuple[int, ...], least: float, most: float, rate: float | None, alpha: float, beta: float
+) -> tuple[tuple[int, float, str], ...]:
+    """Each step's percent, dwell and forecast; services without settings of their own share one ramp."""
+    made = []
+    for percent in steps:
+        dwell = stretch(percent, least, most, rate, alpha=alpha, beta=beta)
+        note = forecast(percent, dwell, rate, alpha=alpha, beta=beta)
+        made.append((percent, dwell, note + f"; stretched from {least:g} s" if dwell > least else note))
+    return tuple(made)
 
 
 def leave(owner: ServiceId, services: Sequence[ServiceId], movers: Sequence[Mover]) -> Iterator[Act]:
@@ -76,9 +122,10 @@ def leave(owner: ServiceId, services: Sequence[ServiceId], movers: Sequence[Move
         )
 
 
-def part(service: ServiceId) -> Iterator[Act]:
-    """Nothing of landbridge stays in the target's request path."""
-    yield act(service, "unadopt-target", ActKind.UNADOPT, side=Side.TARGET.value)
+def part(service: ServiceId, plane: str = "") -> Iterator[Act]:
+    """Nothing of landbridge stays in the target's request path; without a waypoint that is only its switch."""
+    told = {"plane": plane} if plane else {}
+    yield act(service, "unadopt-target", ActKind.UNADOPT, side=Side.TARGET.value, **told)
 
 
 def unpin(owner: ServiceId, movers: Sequence[Mover]) -> Iterator[Act]:

@@ -9,9 +9,10 @@ from pydantic import AfterValidator, Field
 from landbridge.judge.bursts import Bursts
 from landbridge.laws.window import read_window
 from landbridge.model.plan import Act, ActKind, Bounds, Plan, ServicePlan, Wave
-from landbridge.model.service import Protocol, ServiceId, Side
+from landbridge.model.service import MESHES, Protocol, ServiceId, Side
+from landbridge.settings.base import Settings
 from landbridge.settings.document import Document, read, validate
-from landbridge.settings.migration import Id, OnExpiry, Settings
+from landbridge.settings.migration import Id, OnExpiry
 
 SPOKEN = tuple(kind.value for kind in Protocol if kind is not Protocol.UDP)
 
@@ -135,8 +136,9 @@ def _list(data: Any, key: str) -> list[Any]:
 
 
 def _wrong(kind: Any, args: dict[str, Any]) -> list[str]:
-    number = {ActKind.WEIGHT: ("percent", "dwell"), ActKind.SOAK: ("seconds",), ActKind.SCALE: ("replicas",)}
-    sided = {ActKind.ADOPT, ActKind.UNADOPT, ActKind.SCALE}
+    watched = dict.fromkeys((ActKind.SHADOW, ActKind.WEIGHT), ("percent", "dwell"))
+    number = {**watched, ActKind.SOAK: ("seconds",), ActKind.SCALE: ("replicas",)}
+    sided = {ActKind.ADOPT, ActKind.EXPORT, ActKind.UNADOPT, ActKind.SCALE}
     listed = {ActKind.COPY, ActKind.READY, ActKind.SCALE, ActKind.HANDOVER}
     wrong = [
         f"{name} has to be a number from 0 up"
@@ -144,15 +146,29 @@ def _wrong(kind: Any, args: dict[str, Any]) -> list[str]:
         if isinstance(args.get(name), bool) or not isinstance(args.get(name), int | float) or args[name] < 0
     ]
     percent = args.get("percent", 0)
-    if kind == ActKind.WEIGHT and not (isinstance(percent, int) and percent <= 100):
+    if kind in watched and not (isinstance(percent, int) and percent <= 100):
         wrong.append("percent has to be a whole number from 0 to 100")
     if kind in sided and args.get("side") not in {side.value for side in Side}:
         wrong.append("side has to be source or target")
     if kind in listed and not _are_objects(args.get("objects")):
         wrong.append("objects has to be a list of `apiVersion Kind namespace name`")
+    if "plane" in args and args["plane"] not in MESHES:
+        wrong.append(f"plane has to be one of {', '.join(MESHES)}")
     if kind == ActKind.ADOPT and not _are_spoken(args.get("protocols", {})):
         wrong.append(f"protocols has to map ports to {', '.join(SPOKEN)}")
+    if kind == ActKind.ADOPT and not _are_pods(args.get("pods", [])):
+        wrong.append("pods has to be a list of `{labels: {...}, ports: {...}}`")
     return wrong
+
+
+def _are_pods(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) and _is_pod(item) for item in value)
+
+
+def _is_pod(item: dict[str, Any]) -> bool:
+    labels, ports = item.get("labels"), item.get("ports", {})
+    numbers = isinstance(ports, dict) and all(type(number) is int for number in ports.values())
+    return numbers and isinstance(labels, dict)
 
 
 def _are_spoken(value: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from math import isfinite
 
-from landbridge.judge import Bursts, power
+from landbridge.judge import Bursts, power, shadow
 from landbridge.model.plan import ActKind, Plan
 from landbridge.model.service import ServiceId
 
@@ -34,6 +34,21 @@ def forecast(percent: int, dwell: float, rate: float | None, *, alpha: float, be
         f"{_short(step.requests)} requests, {_short(step.target_requests)} of them on the target: {seen}; "
         f"a copy that fails ten times as often costs about {step.bad_at_10:.2g} bad ones"
     )
+
+
+@cache
+def copied(percent: int, dwell: float, rate: float | None, *, alpha: float, beta: float) -> str:
+    """What a shadow shows before the first user: copies, and the smallest ratio of error rates that would be seen."""
+    start = "nothing of it is seen by users"
+    share = shadow.share(percent)
+    if rate is None:
+        needed = power.dwell(1.0, share, alpha=alpha, beta=beta) / (1.0 + percent / 100)
+        return f"{start}; sees ten times the errors after about {_short(needed)} requests by GET or HEAD"
+    requests = rate * dwell
+    ratio = power.detectable_ratio(requests * (1.0 + percent / 100), share, power.BASE_RATE, alpha, beta)
+    seen = f"sees {ratio:.1f} times the errors" if ratio is not None else f"{power.UNDECIDED}, and goes on all the same"
+    copies = f"{_short(requests * percent / 100)} copies if all {_short(requests)} requests are GET or HEAD"
+    return f"{start}; {copies}: {seen}"
 
 
 @cache
@@ -83,7 +98,8 @@ def quiet(plan: Plan) -> str:
         return ""
     named = ", ".join(sorted(found)[:10]) + (", ..." if len(found) > 10 else "")
     many = f"{len(found)} services are" if len(found) > 1 else "1 service is"
-    return f"{many} too quiet for some steps ({power.UNDECIDED}): {named}."
+    help_ = "load of your own is judged at any weight, and in a shadow by copies; by x-landbridge-side it is not"
+    return f"{many} too quiet for some steps ({power.UNDECIDED}): {named}. What helps: {help_} (docs/judge.md)."
 
 
 def _short(number: float) -> str:

@@ -10,10 +10,13 @@ leave     the source shrinks, the target is given back its Services, workers and
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from landbridge.assess.assess import open_blockers
 from landbridge.assess.facts import Facts
 from landbridge.errors import BlockedError, DocumentError, Mistake
+from landbridge.garbage import resting
+from landbridge.laws import twosided
 from landbridge.laws.weights import check_percent
 from landbridge.model.catalog import Catalog
 from landbridge.model.inventory import Finding, Inventory
@@ -25,8 +28,10 @@ from landbridge.plan.scope import Mover, Scope
 from landbridge.settings.migration import Migration, full_retry
 
 GROUND, JOIN, LEAVE = "ground", "join", "leave"
+_NAMED = attrgetter("service.namespace", "service.name")
 
 
+@resting()
 def make(inventory: Inventory, findings: Sequence[Finding], migration: Migration, catalog: Catalog) -> Plan:
     """The plan; the same input in any order gives the same plan.
 
@@ -35,7 +40,9 @@ def make(inventory: Inventory, findings: Sequence[Finding], migration: Migration
     _refuse_blockers(findings)
     scope = Scope(facts=Facts(inventory=inventory, migration=migration))
     _check_steps(scope, migration, catalog)
-    waves = [_ground(scope, migration), _join(scope, migration), *_moves(scope, migration), _leave(scope, migration)]
+    _check_metrics(scope, migration)
+    moves = _moves(scope, migration, catalog)
+    waves = [_ground(scope, migration), _join(scope, migration), *moves, _leave(scope, migration)]
     kept = tuple(wave for wave in waves if wave.services)
     _check_approvals(migration, kept)
     return Plan(source=inventory.source.name, target=inventory.target.name, waves=kept, bounds=_bounds(migration))
@@ -61,9 +68,36 @@ def _check_steps(scope: Scope, migration: Migration, catalog: Catalog) -> None:
         for percent in migration.steps_of(service.id)
         if (refusal := check_percent(percent, limits))
     }
+    copied = [str(service.id) for service in scope.moving if migration.shadow_of(service.id).percent]
+    if copied and migration.router in catalog.routers and not limits.header_route:
+        text = f"the router {migration.router} cannot copy requests, which {', '.join(copied)} should have"
+        raise DocumentError(
+            "the router has no shadow",
+            [Mistake(file="migration.yaml", line=None, path="shadow", message=text)],
+            advice="take the shadow out or change the router",
+        )
     if wrong:
         mistakes = [Mistake(file="migration.yaml", line=None, path="steps", message=text) for text in wrong]
         raise DocumentError("the router cannot take these steps", mistakes, advice="change steps or router")
+
+
+def _check_metrics(scope: Scope, migration: Migration) -> None:
+    if scope.facts.mesh.leaves or migration.metrics.provider != "envoy" or not scope.moving:
+        return
+    message = "Linkerd has no waypoints that count: say provider: prometheus, with the url of each side"
+    mistake = Mistake(file="migration.yaml", line=None, path="metrics.provider", message=message)
+    raise DocumentError("nobody would count the requests that are judged", [mistake])
+
+
+def _callers(scope: Scope, service: ServiceId, catalog: Catalog) -> str:
+    """What the first weight does to callers in the target's cluster, where they are part of no percentage."""
+    mesh, routed = scope.facts.mesh, scope.facts.routed.get(service)
+    limits = [catalog.routers.get(name, Limits()) for name in (routed.routers.values() if routed else ())]
+    if not twosided.is_chained((limit.chains for limit in limits), leaf=mesh.leaves):
+        return ""
+    at = twosided.standing(1)
+    target = scope.facts.inventory.target.name
+    return f"callers in {target} go {at.target} % to the new copy from this step on, and home with a rollback"
 
 
 def _check_approvals(migration: Migration, waves: Sequence[Wave]) -> None:
@@ -99,7 +133,7 @@ def _bounds(migration: Migration) -> Bounds:
 
 
 def _wave(name: str, entries: Iterable[ServicePlan], migration: Migration) -> Wave:
-    services = tuple(sorted((entry for entry in entries if entry.acts), key=lambda entry: entry.service))
+    services = tuple(sorted((entry for entry in entries if entry.acts), key=_NAMED))
     window = migration.windows.get(name, "")
     return Wave(name=name, services=services, approval=name in migration.approve, window=window)
 
@@ -125,15 +159,19 @@ def _ground(scope: Scope, migration: Migration) -> Wave:
 
 
 def _join(scope: Scope, migration: Migration) -> Wave:
-    router = migration.router
     return _wave(
         JOIN,
-        (
-            _entry(service.id, acts.join(service.id, migration, router, _size(scope, service.id)), migration)
-            for service in scope.joined
-        ),
+        (_entry(service.id, _joining(scope, migration, service.id), migration) for service in scope.joined),
         migration,
     )
+
+
+def _joining(scope: Scope, migration: Migration, service: ServiceId) -> Iterable[Act]:
+    size, mesh = _size(scope, service), scope.facts.mesh
+    if mesh.leaves:
+        return acts.join(service, migration, migration.router, size, scope.facts.called.get(service, ()))
+    routed = scope.facts.routed[service]
+    return acts.link(service, size, mesh.name, routed.routers, routed.domains)
 
 
 def _size(scope: Scope, service: ServiceId) -> int:
@@ -141,14 +179,15 @@ def _size(scope: Scope, service: ServiceId) -> int:
     return max(1, sum(mover.replicas for mover in scope.workloads([service])))
 
 
-def _moves(scope: Scope, migration: Migration) -> list[Wave]:
+def _moves(scope: Scope, migration: Migration, catalog: Catalog) -> list[Wave]:
     wave_of = levels((service.id for service in scope.moving), scope.facts.inventory, migration)
     entries: dict[int, list[ServicePlan]] = {}
     for head, members in scope.groups.items():
         number = max(wave_of[member] for member in members)
         movers = scope.workloads(members)
         for member in members:
-            made = [*(acts.bring(head, movers) if member == head else ()), *acts.shift(member, migration)]
+            shifted = acts.shift(member, migration, _callers(scope, member, catalog))
+            made = [*(acts.bring(head, movers) if member == head else ()), *shifted]
             wanted = {ServiceId.parse(name) for name in migration.service(member).after}
             after = {other for other in wanted if wave_of.get(other) == number and other not in members}
             after |= {head} - {member}
@@ -167,7 +206,7 @@ def _leave(scope: Scope, migration: Migration) -> Wave:
             lead = member == head
             made = [
                 *(acts.leave(head, members, movers) if lead else ()),
-                *acts.part(member),
+                *acts.part(member, "" if scope.facts.mesh.leaves else scope.facts.mesh.name),
                 *(acts.unpin(head, movers) if lead else ()),
             ]
             entries.append(_entry(member, made, migration, {head} - {member}))

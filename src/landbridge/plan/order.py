@@ -9,13 +9,16 @@ calls has already been judged, so its errors are its own. Services that call eac
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from landbridge.model.inventory import Inventory
 from landbridge.model.service import ServiceId
 from landbridge.settings.migration import Migration
 
-Graph = Mapping[ServiceId, set[ServiceId]]
+Node = TypeVar("Node", int, ServiceId)
+Calls = list[set[int]]
+"""Callees by caller, both as places in the sorted list of services: numbers hash and compare at once."""
 
 STRONG = ("variable ", "command line")
 """How evidence begins that is one workload's own; a ConfigMap or policy may speak of all that share it."""
@@ -23,48 +26,52 @@ STRONG = ("variable ", "command line")
 
 def levels(services: Iterable[ServiceId], inventory: Inventory, migration: Migration) -> dict[ServiceId, int]:
     """The wave of each service, from 0; shared evidence that only makes a circle is not followed."""
-    moving = frozenset(services)
-    certain, guessed = _calls(moving, inventory)
-    for service in moving:
-        wanted = {ServiceId.parse(name) for name in migration.service(service).after}
-        certain[service] |= wanted & moving
-    every = {service: certain[service] | guessed[service] for service in moving}
+    moving = sorted(set(services))
+    place = {service: number for number, service in enumerate(moving)}
+    certain, guessed = _calls(place, inventory)
+    for number, service in enumerate(moving):
+        wanted = (ServiceId.parse(name) for name in migration.service(service).after)
+        certain[number].update(place[other] for other in wanted if other in place)
+    every = {number: certain[number] | guessed[number] for number in range(len(moving))}
     group = components(every)
-    circular = {service for service in moving if any(group[callee] == group[service] for callee in guessed[service])}
-    if not circular:
-        return _depths(every, group)
-    for service in circular:
-        every[service] = {c for c in every[service] if group[c] != group[service] or c in certain[service]}
-    return _depths(every, components(every))
+    circular = [number for number in every if any(group[callee] == group[number] for callee in guessed[number])]
+    for number in circular:
+        every[number] = {c for c in every[number] if group[c] != group[number] or c in certain[number]}
+    depths = _depths(every, components(every) if circular else group)
+    return {service: depths[number] for number, service in enumerate(moving)}
 
 
-def _calls(
-    moving: frozenset[ServiceId], inventory: Inventory
-) -> tuple[dict[ServiceId, set[ServiceId]], dict[ServiceId, set[ServiceId]]]:
+def _calls(place: Mapping[ServiceId, int], inventory: Inventory) -> tuple[Calls, Calls]:
     """(certain, guessed): each service's callees by the strength of the evidence."""
-    fronts: dict[object, list[ServiceId]] = defaultdict(list)
+    fronts: dict[object, list[int]] = defaultdict(list)
     for service in inventory.services:
-        if service.id in moving:
+        number = place.get(service.id)
+        if number is not None:
             for ref in service.workloads:
-                fronts[ref].append(service.id)
-    certain: dict[ServiceId, set[ServiceId]] = {service: set() for service in moving}
-    guessed: dict[ServiceId, set[ServiceId]] = {service: set() for service in moving}
+                fronts[ref].append(number)
+    certain: Calls = [set() for _ in place]
+    guessed: Calls = [set() for _ in place]
+    of: object = None
+    callers: Sequence[int] = ()
     for edge in inventory.edges:
-        into = certain if edge.evidence.startswith(STRONG) else guessed
-        if edge.callee in moving:
-            for caller in fronts.get(edge.caller, ()):
-                if caller != edge.callee:
-                    into[caller].add(edge.callee)
+        if edge.caller is not of:  # edges are sorted by caller
+            of, callers = edge.caller, fronts.get(edge.caller, ())
+        callee = place.get(edge.callee) if callers else None
+        if callee is not None:
+            into = certain if edge.evidence.startswith(STRONG) else guessed
+            for caller in callers:
+                if caller != callee:
+                    into[caller].add(callee)
     return certain, guessed
 
 
-def components(graph: Graph) -> dict[ServiceId, ServiceId]:
-    """Each service's circle, named by its least member (Kosaraju, without recursion)."""
-    reverse: dict[ServiceId, set[ServiceId]] = {node: set() for node in graph}
+def components(graph: Mapping[Node, set[Node]]) -> dict[Node, Node]:
+    """Each node's circle, named by its least member (Kosaraju, without recursion)."""
+    reverse: dict[Node, list[Node]] = {node: [] for node in graph}
     for node, callees in graph.items():
         for callee in callees:
-            reverse[callee].add(node)
-    found: dict[ServiceId, ServiceId] = {}
+            reverse[callee].append(node)
+    found: dict[Node, Node] = {}
     for root in reversed(_finished(graph)):
         if root in found:
             continue
@@ -81,10 +88,10 @@ def components(graph: Graph) -> dict[ServiceId, ServiceId]:
     return found
 
 
-def _finished(graph: Graph) -> list[ServiceId]:
-    """All services in the order in which a depth-first walk leaves them."""
-    order: list[ServiceId] = []
-    seen: set[ServiceId] = set()
+def _finished(graph: Mapping[Node, set[Node]]) -> list[Node]:
+    """All nodes in the order in which a depth-first walk leaves them."""
+    order: list[Node] = []
+    seen: set[Node] = set()
     for start in sorted(graph):
         stack = [(start, iter(sorted(graph[start])))] if start not in seen else []
         seen.add(start)
@@ -100,12 +107,12 @@ def _finished(graph: Graph) -> list[ServiceId]:
     return order
 
 
-def _depths(graph: Graph, group: Mapping[ServiceId, ServiceId]) -> dict[ServiceId, int]:
+def _depths(graph: Mapping[int, set[int]], group: Mapping[int, int]) -> dict[int, int]:
     """How many circles lie below each service's own, at most; everything in one circle has one depth."""
-    below: dict[ServiceId, set[ServiceId]] = {name: set() for name in group.values()}
+    below: dict[int, set[int]] = {name: set() for name in group.values()}
     for node, callees in graph.items():
         below[group[node]] |= {group[callee] for callee in callees} - {group[node]}
-    depth: dict[ServiceId, int] = {}
+    depth: dict[int, int] = {}
     for start in sorted(below):
         stack = [start]
         while stack:

@@ -165,10 +165,16 @@ class Scope:
         return bool(self.facts.migration.copy_.exclude) and self.facts.migration.copy_.excludes(subject(item))
 
     def _stays(self, item: Manifest) -> bool:
+        if item["kind"] != "CronJob":
+            return False
         worker = self.facts.migration.workers.get(f"{namespace_of(item)}/{name_of(item)}")
-        return item["kind"] == "CronJob" and worker is not None and worker.skip
+        return worker is not None and worker.skip
 
 
 def _in_order(refs: Iterable[ObjectRef]) -> list[str]:
     """References as plans write them, in the order of creation."""
-    return [text_of(ref) for ref in sorted(refs, key=lambda ref: (order(ref.kind), ref))]
+    return [text_of(ref) for ref in sorted(refs, key=_created)]
+
+
+def _created(ref: ObjectRef) -> tuple[int, str, str, str, str]:
+    return order(ref.kind), ref.api_version, ref.kind, ref.namespace, ref.name

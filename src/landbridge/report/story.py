@@ -145,9 +145,16 @@ def _chapter(
         service=service,
         state=states.get(service),
         points=tuple(thin(points)),
-        decisions=tuple(e for e in own if e.outcome in TOLD and e.detail.keys() != {"receipts"}),
+        decisions=tuple(entry for entry in own if _is_decision(entry)),
         deeds=tuple(entry for entry in own if entry.outcome in {Outcome.STARTED, Outcome.DONE, Outcome.UNDONE}),
     )
+
+
+def _is_decision(entry: Entry) -> bool:
+    """What was decided and why: all but receipts, and acts that went as planned without a number to tell."""
+    if entry.outcome is Outcome.DONE:
+        return bool(entry.detail.get("reason"))
+    return entry.outcome in TOLD and entry.detail.keys() != {"receipts"}
 
 
 def _was_rolled_back(chapter: Chapter) -> bool:

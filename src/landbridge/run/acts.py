@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from landbridge.model.plan import ActKind
+from landbridge.run.acts_export import Export
 from landbridge.run.acts_objects import Copy, HandOver
+from landbridge.run.acts_shadow import Shadow
 from landbridge.run.acts_size import Pin, Ready, Scale, Unpin
 from landbridge.run.acts_traffic import Adopt, Finish, SetWeight, Soak, Split, Unadopt
 from landbridge.run.agenda import percent
@@ -22,8 +24,10 @@ def executors(tools: Tools) -> Mapping[ActKind, Executor]:
         ActKind.READY: Ready(tools),
         ActKind.PIN: Pin(tools),
         ActKind.ADOPT: Adopt(tools),
+        ActKind.EXPORT: Export(tools),
         ActKind.SPLIT: Split(tools),
         ActKind.HANDOVER: HandOver(tools),
+        ActKind.SHADOW: Shadow(tools),
         ActKind.WEIGHT: SetWeight(tools),
         ActKind.FINISH: Finish(tools),
         ActKind.SOAK: Soak(tools),
@@ -43,6 +47,8 @@ class Told(Executor):
             case ActKind.WEIGHT:
                 job.say(f"would set {percent(job.act)} % and watch for {job.act.args.get('dwell', 60)} s")
                 return Result(ending=Ending.DONE, weight=percent(job.act))
+            case ActKind.SHADOW:
+                job.say(f"would copy {percent(job.act)} % of the safe requests for {job.act.args.get('dwell', 60)} s")
             case ActKind.COPY | ActKind.HANDOVER:
                 job.say(f"would {job.act.kind.value} {', '.join(map(str, objects_of(job)))}")
             case _:

@@ -181,7 +181,7 @@ class Scale(Executor):
         return next(filter(None, await asyncio.gather(*map(ask, others))), "")
 
     async def _uses(self, job: Job, service: ServiceId) -> str:
-        switches = await self.tools.switchboard.of(service)
+        switches = await self.tools.switches_of(job, service)
         percent = (await switches.routers[Side.SOURCE].get_weight()).percent
         count = await bypass(self.tools.source, service, clock=self.tools.clock, image=self.tools.image or IMAGE)
         refusal = may_shrink_source(

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from landbridge.clients.answers import NotFoundError
 from landbridge.clients.kinds import SERVICE
@@ -13,6 +14,7 @@ from landbridge.connect.adopt import adopt, create_adopted, is_adopted, unadopt
 from landbridge.laws.rollback import Back, may_go_back
 from landbridge.laws.weights import Health, may_raise
 from landbridge.model.journal import Phase, Receipt
+from landbridge.model.mirror import mirror_name
 from landbridge.model.plan import ActKind
 from landbridge.model.service import Manifest, ServiceId, Side, Weight
 from landbridge.observe.held import held
@@ -24,6 +26,7 @@ from landbridge.run.tools import Tools, sibling, sibling_args, side_of
 from landbridge.run.turns import Executor, InterruptedActError, Job
 from landbridge.run.workloads import endpoints_ready, find_behind, selector_of
 from landbridge.translate.adoption import leaf_name
+from landbridge.translate.callers import written
 
 FULL_RETRY = "landbridge.dev/full-retry"
 """On a leaf: the owner has chosen that the waypoint retries more than what is safe."""
@@ -47,13 +50,18 @@ class Adopt(Executor):
         """Adopt on the side that the act names; on the target before anything of it runs there."""
         side = side_of(job)
         k8s, other, clock = self.tools.cluster(side), self.tools.cluster(side.other).name, self.tools.clock
-        stated = job.act.args.get("protocols")
+        args = job.act.args
+        told: dict[str, Any] = {
+            "protocols": args.get("protocols"),
+            "pods": written(args.get("pods") or ()),
+            "enforce": args.get("policies") == "enforce",
+        }
         if side is Side.SOURCE:
-            made = await adopt(k8s, job.service, other=other, clock=clock, side=side, protocols=stated)
+            made = await adopt(k8s, job.service, other=other, clock=clock, side=side, **told)
         else:
             original = await self.tools.source.get(SERVICE, job.service.name, job.service.namespace)
-            copy = _portable(original, dict(await selector_of(self.tools.source, job.service)))
-            made = await create_adopted(k8s, copy, other=other, clock=clock, side=side, protocols=stated)
+            copy = portable(original, dict(await selector_of(self.tools.source, job.service)))
+            made = await create_adopted(k8s, copy, other=other, clock=clock, side=side, **told)
         job.remember(made)
         if str(job.service) in job.plan.bounds.full_retry:
             mark = {"metadata": {"annotations": {FULL_RETRY: "true"}}}
@@ -73,7 +81,7 @@ class Adopt(Executor):
         return Result(ending=Ending.UNDONE)
 
 
-def _portable(service: Manifest, selector: dict[str, str]) -> Manifest:
+def portable(service: Manifest, selector: dict[str, str]) -> Manifest:
     """A Service for another cluster: no addresses, no node ports, its own selector."""
     spec = {
         key: value
@@ -132,8 +140,8 @@ class SetWeight(Executor):
         before = job.state.weight
         live = await switches.expect(tuple(dict.fromkeys((before, percent))))
         lowest = min(weight.percent for weight in live.values())
-        not_yet = partial(self._not_yet, job, switches, live[Side.SOURCE], percent)
-        why = await self.tools.wait(job, not_yet, within=READY_WITHIN) if percent > lowest else ""
+        refused = partial(not_yet, self.tools, job, switches, live[Side.SOURCE], percent)
+        why = await self.tools.wait(job, refused, within=READY_WITHIN) if percent > lowest else ""
         if why:
             return Result(ending=Ending.HELD, reason=why, weight=before)
         if max(weight.percent for weight in live.values()) == 0:
@@ -142,7 +150,8 @@ class SetWeight(Executor):
         job.remember(_prior(switches, live))
         await self.tools.observer.prepare(job.service)
         written = await switches.set(live, percent)
-        now = {receipt.side: Weight(percent=percent, version=receipt.version) for receipt in written}
+        at = switches.at(percent)
+        now = {receipt.side: Weight(percent=at[receipt.side], version=receipt.version) for receipt in written}
         job.say(f"weight {percent} %")
         dwell = float(job.act.args.get("dwell", 60.0))
         marks = set(job.state.done)
@@ -154,37 +163,11 @@ class SetWeight(Executor):
         except InterruptedActError as asked:  # the weight stays as it is, and `status` has to say so
             return Result(ending=Ending.INTERRUPTED, reason=asked.what, weight=percent)
 
-    async def _not_yet(self, job: Job, switches: TwoSided, live: Weight, percent: int) -> str:
-        """Law 2: why the target cannot take the next share; a guard may forbid it too."""
-        if why := self.tools.observer.guarded(job.service):
-            return why
-        behind, at_home, reachable = await asyncio.gather(
-            find_behind(self.tools.target, job.service),
-            find_behind(self.tools.source, job.service),
-            self._mirrored(job.service),
-        )
-        target, size = behind.health, at_home.health.wanted
-        refusal = may_raise(
-            expected=live,
-            live=live,
-            new=max(percent, live.percent + 1),
-            limits=switches.routers[Side.SOURCE].limits,
-            target=Health(ready=target.ready, wanted=target.wanted, reachable=reachable),
-            size=size,
-            agrees=True,
-        )
-        return str(refusal) if refusal else ""
-
-    async def _mirrored(self, service: ServiceId) -> bool:
-        """Each side's mirror of the other is ready, that is: the other gateway answers for this service."""
-        mirrors = [(self.tools.cluster(side), self.tools.cluster(side.other).name) for side in Side]
-        asked = [endpoints_ready(k8s, service.namespace, f"{service.name}-{other}") for k8s, other in mirrors]
-        return all(await asyncio.gather(*asked))
-
     async def check(self, job: Job) -> str:
         """Both switches have the weight."""
-        live = await (await self.tools.switches(job)).read()
-        wrong = [w.percent for w in live.values() if w.percent != percent_of(job.act)]
+        switches = await self.tools.switches(job)
+        live, wanted = await switches.read(), switches.at(percent_of(job.act))
+        wrong = [weight.percent for side, weight in live.items() if weight.percent != wanted[side]]
         return f"the weight is {wrong[0]} %" if wrong else ""
 
     async def undo(self, job: Job) -> Result:
@@ -217,6 +200,35 @@ class SetWeight(Executor):
         done = (Back.CONSUMERS_OFF, Back.SOURCE_SIZED)  # acts undone before this one, in the order of the agenda
         refusal = may_go_back(Back.WEIGHT_HOME, done=done, source=source, full_size=source.wanted)
         return str(refusal) if refusal else ""
+
+
+async def not_yet(tools: Tools, job: Job, switches: TwoSided, live: Weight, percent: int) -> str:
+    """Law 2: why the target cannot take the next share; a guard may forbid it too."""
+    if why := tools.observer.guarded(job.service):
+        return why
+    behind, at_home, reachable = await asyncio.gather(
+        find_behind(tools.target, job.service),
+        find_behind(tools.source, job.service),
+        _mirrored(tools, job.service),
+    )
+    target, size = behind.health, at_home.health.wanted
+    refusal = may_raise(
+        expected=live,
+        live=live,
+        new=max(percent, live.percent + 1),
+        limits=switches.routers[Side.SOURCE].limits,
+        target=Health(ready=target.ready, wanted=target.wanted, reachable=reachable),
+        size=size,
+        agrees=True,
+    )
+    return str(refusal) if refusal else ""
+
+
+async def _mirrored(tools: Tools, service: ServiceId) -> bool:
+    """Each side's mirror of the other is ready, that is: the other gateway answers for this service."""
+    mirrors = [(tools.cluster(side), tools.cluster(side.other).name) for side in Side]
+    asked = [endpoints_ready(k8s, service.namespace, mirror_name(service.name, other)) for k8s, other in mirrors]
+    return all(await asyncio.gather(*asked))
 
 
 def _prior(switches: TwoSided, live: dict[Side, Weight]) -> Sequence[Receipt]:
@@ -284,6 +296,8 @@ class Unadopt(Executor):
             await switches.expect((100 if side is Side.TARGET else 0,))
             job.remember([standing])
             await switches.remove(standing)
+        if _is_meshed(job):
+            return Result(ending=Ending.DONE)
         adopted = job.receipts_of(sibling(job, ActKind.ADOPT, side))
         await unadopt(k8s, job.service, adopted, clock=self.tools.clock, side=side, keep_export=True)
         return Result(ending=Ending.DONE)
@@ -291,6 +305,9 @@ class Unadopt(Executor):
     async def check(self, job: Job) -> str:
         """It stands without us."""
         side = side_of(job)
+        if _is_meshed(job):
+            standing = await (await self.tools.switches(job)).exists(side)
+            return f"the switch of {job.service} is still there on the {side.value}" if standing else ""
         adopted = await is_adopted(self.tools.cluster(side), job.service)
         return f"{job.service} is adopted on the {side.value}" if adopted else ""
 
@@ -299,8 +316,14 @@ class Unadopt(Executor):
         side = side_of(job)
         k8s, other = self.tools.cluster(side), self.tools.cluster(side.other).name
         stated = sibling_args(job, ActKind.ADOPT).get("protocols")
-        await adopt(k8s, job.service, other=other, clock=self.tools.clock, side=side, protocols=stated)
+        if not _is_meshed(job):
+            await adopt(k8s, job.service, other=other, clock=self.tools.clock, side=side, protocols=stated)
         switches = await self.tools.switches(job)
         if not await switches.exists(side):
             await switches.restore([receipt for receipt in job.receipts if receipt.prior is not None])
         return Result(ending=Ending.UNDONE)
+
+
+def _is_meshed(job: Job) -> bool:
+    """Whether the act is one without a waypoint."""
+    return "plane" in job.act.args

@@ -10,7 +10,16 @@ from landbridge.model.plan import Act, ActKind, Plan, ServicePlan, Wave
 from landbridge.model.service import ServiceId, Side
 
 MOVING_KINDS = frozenset(
-    {ActKind.WEIGHT, ActKind.FINISH, ActKind.SOAK, ActKind.SCALE, ActKind.UNADOPT, ActKind.UNPIN, ActKind.HANDOVER}
+    {
+        ActKind.SHADOW,
+        ActKind.WEIGHT,
+        ActKind.FINISH,
+        ActKind.SOAK,
+        ActKind.SCALE,
+        ActKind.UNADOPT,
+        ActKind.UNPIN,
+        ActKind.HANDOVER,
+    }
 )
 """A wave with one of these moves something; the waves before prepare, and prepare for everybody."""
 
@@ -27,6 +36,7 @@ WAY_BACK = (
     ActKind.UNADOPT,  # the target's callers can be turned round again
     ActKind.FINISH,  # the source is home again
     ActKind.WEIGHT,
+    ActKind.SHADOW,
     ActKind.SOAK,
     ActKind.PIN,
     ActKind.READY,
@@ -113,7 +123,7 @@ def acts_of(plan: Plan, service: ServiceId) -> tuple[Act, ...]:
 
 
 def percent(act: Act) -> int:
-    """The target's percent that a weight act sets."""
+    """The target's percent that a weight act sets, or the percent that a shadow copies."""
     return int(act.args["percent"])
 
 
@@ -123,12 +133,14 @@ def done_of(book: Agenda, state: State) -> frozenset[str]:
 
 
 def remaining(book: Agenda, state: State) -> Iterator[Step]:
-    """The steps that are not done; a weight below one already passed counts as done (an edited plan)."""
+    """The steps that are not done; a weight below one already passed counts as done (an edited plan), and a shadow."""
     done = done_of(book, state)
     passed = [act for act in map(book.act, done) if act is not None and act.kind is ActKind.WEIGHT]
     top = max(map(percent, passed), default=-1)
     for step in book.steps.get(state.service, ()):
-        if step.act.id not in done and not (step.act.kind is ActKind.WEIGHT and percent(step.act) <= top):
+        late = step.act.kind is ActKind.WEIGHT and percent(step.act) <= top
+        late |= step.act.kind is ActKind.SHADOW and top > 0
+        if step.act.id not in done and not late:
             yield step
 
 
@@ -200,6 +212,13 @@ def way_back(book: Agenda, state: State) -> tuple[Act, ...]:
     if weights:  # one write takes every weight home
         others.append(max(weights, key=percent))
     return tuple(sorted(others, key=lambda act: (_rank(act), act.id)))
+
+
+def weight_act(book: Agenda, state: State) -> Act | None:
+    """The act that set the weight at which a service stands, whether it was done or only begun."""
+    mine = [act_id for act_id, service in book.open.items() if service == str(state.service)]
+    acts = (book.act(act_id) for act_id in (*mine, *state.done))
+    return next((a for a in acts if a and a.kind is ActKind.WEIGHT and percent(a) == state.weight), None)
 
 
 def shared_by(act: Act | None) -> tuple[str, ...]:

@@ -119,15 +119,19 @@ async def _idle(engine: Engine) -> None:
         await engine.changed.wait()
 
 
-async def carry_out(engine: Engine, turns: Turns) -> dict[ServiceId, Standing]:
-    """Keep every service going until nothing can start by itself any more; raise what must end the process."""
+async def carry_out(engine: Engine, turns: Turns, *, wait: bool = False) -> dict[ServiceId, Standing]:
+    """Keep every service going until nothing can start by itself any more; raise what must end the process.
+
+    With `wait` commands are waited for as long as a service waits for something.
+    """
     rounds = Rounds(engine, turns)
     while True:
         engine.changed.clear()
         if engine.failed.done():
             engine.failed.result()
         standings = await rounds.go()
-        if not engine.active and not any(s.starts for s in standings.values()):
+        idle = not engine.active and not any(s.starts for s in standings.values())
+        if idle and not (wait and any(s.next for s in standings.values())):
             return standings
         await _pause(engine)
 

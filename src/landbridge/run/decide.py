@@ -125,7 +125,7 @@ def _approve(book: Agenda, state: State, command: Command) -> State:
         return state
     if state.phase is Phase.HELD and step.act.id in book.open:
         # a judge that holds is overruled; any other act is done after all, with the approval in its hands
-        mark = step.act.id if step.act.kind is ActKind.WEIGHT else approval(step.act.id)
+        mark = step.act.id if step.act.kind in {ActKind.WEIGHT, ActKind.SHADOW} else approval(step.act.id)
         done = (*state.done, mark)
         return replace(state, phase=Phase.MOVING, done=done, reason=f"approved by {command.by}", step_started=0.0)
     wave = book.plan.waves[step.wave]
@@ -168,7 +168,7 @@ def _decide_on(book: Agenda, state: State, peers: Mapping[ServiceId, State], now
     if (opens := _opens(book, state, step.wave, now)) > now:
         return Wait(reason=f"wave {wave.name} begins {wave.window}: open from {_moment(opens)}", until=opens)
     late = [str(other) for other in step.after if not _settled(peers.get(other))]
-    if late and step.act.kind is ActKind.WEIGHT and state.weight == 0:
+    if late and step.act.kind in {ActKind.WEIGHT, ActKind.SHADOW} and state.weight == 0:
         return Wait(reason=f"after {', '.join(late)}")
     if staying := [s for s in _named(shared_by(step.act)) if s in peers and not _across(peers[s])]:
         return _stay(staying, peers)
@@ -243,7 +243,7 @@ def _learn_done(book: Agenda, state: State, act: Act, result: Result, now: float
     match result.ending:
         case Ending.DONE | Ending.UNDONE:
             state = replace(state, done=(*(d for d in state.done if d != act.id), act.id))
-            return replace(state, phase=_phase_after(book, state, act), reason=result.reason, step_started=now)
+            return replace(state, phase=_phase_after(book, state, act), reason="", step_started=now)
         case Ending.BEGUN:
             return replace(state, phase=Phase.SOAKING, reason=result.reason, step_started=now)
         case Ending.ROLL_BACK:

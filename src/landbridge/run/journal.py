@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -312,6 +313,8 @@ def _make_folder(folder: Path) -> None:
 def _told(path: Path, error: Exception) -> JournalError:
     full = "full" in str(error) or getattr(error, "errno", None) == 28
     advice = "make room and start again: the run goes on where it was" if full else "check the disk and start again"
+    if "readonly" in str(error) or "unable to open" in str(error) or getattr(error, "errno", None) == errno.EACCES:
+        advice = "you need the right to write this file and its folder, also to look: whoever reads joins its locks"
     if "not a database" in str(error) or "malformed" in str(error):
         advice = RESTORE
     return JournalError(f"cannot keep the journal: {error}", where=str(path), advice=advice)

@@ -22,6 +22,7 @@ from landbridge.clients.kinds import (
     POD,
     ROLE,
     SERVICE,
+    SERVICEPROFILE,
     STATEFULSET,
     TRAFFICSPLIT,
     Kind,
@@ -48,9 +49,11 @@ class Need(StrEnum):
     PIN = "pin, unpin"
     ADOPT = "adopt, unadopt"
     PART = "unadopt"
-    SWITCH = "split, weight, finish, soak, unadopt"
-    BEHIND = "weight, pin, unpin, soak"
-    WATCH = "weight"
+    SEEN = "export (Linkerd)"
+    EXPORT = "export"
+    SWITCH = "split, shadow, weight, finish, soak, unadopt"
+    BEHIND = "shadow, weight, pin, unpin, soak"
+    WATCH = "shadow, weight"
     SCALE = "scale"
     SHRINK = "scale of a service's source"
     HANDOVER = "handover"
@@ -61,7 +64,7 @@ class On(StrEnum):
     """Resources that depend on the plan or on the cluster."""
 
     OBJECTS = "the objects that the act names"
-    SWITCH = "trafficsplits.split.smi-spec.io, or httproutes.gateway.networking.k8s.io"
+    SWITCH = "trafficsplits.split.smi-spec.io, httproutes.gateway.networking.k8s.io, or what the split names"
     NEIGHBOURS = ", ".join(kind.resource for kind in NEIGHBOURS)
 
 
@@ -108,6 +111,13 @@ RULES: Mapping[Need, tuple[Rule, ...]] = {
         Rule(("list",), (POD,), "which waypoints are ready"),
         Rule(("get", "delete"), (ENDPOINTS,), "waypoints in place of endpoints"),
         Rule(("list", "delete"), (ENDPOINTSLICE,), "waypoints in place of pods"),
+    ),
+    Need.EXPORT: (
+        Rule(("get", "create", "patch", "delete"), (SERVICE,), "the export label; on the target the Service itself"),
+    ),
+    Need.SEEN: (
+        Rule(("get",), (SERVICE,), "the mirror"),
+        Rule(("get",), (SERVICEPROFILE,), "whether the adaptor has obeyed a TrafficSplit"),
     ),
     Need.PART: (
         Rule(("delete",), (SERVICE,), "the leaf"),
@@ -162,7 +172,9 @@ NEEDS: Mapping[ActKind, tuple[tuple[Need, tuple[Side, ...]], ...]] = {
     ActKind.PIN: ((Need.PIN, BOTH), (Need.BEHIND, (Side.SOURCE,))),
     ActKind.UNPIN: ((Need.PIN, BOTH), (Need.BEHIND, (Side.SOURCE,))),
     ActKind.ADOPT: ((Need.ADOPT, OWN),),
+    ActKind.EXPORT: ((Need.EXPORT, OWN), (Need.SEEN, BOTH)),
     ActKind.SPLIT: ((Need.SWITCH, BOTH),),
+    ActKind.SHADOW: ((Need.SWITCH, BOTH), (Need.WATCH, BOTH), (Need.BEHIND, BOTH)),
     ActKind.WEIGHT: ((Need.SWITCH, BOTH), (Need.WATCH, BOTH), (Need.BEHIND, BOTH)),
     ActKind.FINISH: ((Need.SWITCH, BOTH),),
     ActKind.SOAK: ((Need.SWITCH, BOTH), (Need.BEHIND, (Side.TARGET,))),

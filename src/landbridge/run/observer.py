@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from landbridge import judge
 from landbridge.clock import Clock
@@ -16,7 +16,7 @@ from landbridge.errors import DriftError, LandbridgeError
 from landbridge.judge import Bursts, share
 from landbridge.judge.share import Agreement, ShareState
 from landbridge.model.journal import Entry, Outcome, What
-from landbridge.model.look import Count, Cursor, Look, NoData, Reading, plain_counts
+from landbridge.model.look import COPIES, Count, Cursor, Look, NoData, Reading, plain_counts
 from landbridge.model.plan import ActKind, Bounds, Plan
 from landbridge.model.service import Route, ServiceId, Side, Weight
 from landbridge.observe.guards import Guards
@@ -39,6 +39,12 @@ SOONEST = 0.2
 
 OUTSIDE = "a policy outside the promise of alpha"
 
+QUIET = frozenset({judge.Reason.NO_DATA, judge.Reason.NO_CONTROL, judge.Reason.BLOCK_OPEN, judge.Reason.TOO_LITTLE})
+"""What a shadow that has dwelt may end with."""
+
+EXPECTED = 20
+"""Copies that should have been answered before none at all means that something is wrong."""
+
 JUDGE = "the judge"
 """Who asks for a rollback that no act in hand can make."""
 
@@ -57,13 +63,15 @@ class Watch:
     judge: judge.JudgeState
     share: ShareState
     bounds: Bounds
-    first: bool
-    """No weight of this ramp was passed yet: a step must show by itself that a total failure would be seen."""
     ended: asyncio.Future[Result]
+    first: bool = False
+    """No weight of this ramp was passed yet: a step must show by itself that a total failure would be seen."""
     reading: Reading | NoData | None = None
     fresh: bool = True
     """Looks that span the change of weight are the baseline and are not judged."""
     standing: bool = False
+    copies: int = 0
+    """Percent of the safe requests that is copied to the target, which has no others: what is judged is the copies."""
 
     @property
     def service(self) -> ServiceId:
@@ -130,6 +138,26 @@ class Observer:
         self.leave(service)
         await self.owners.begin(service)
 
+    async def stand(self, job: Job, switches: TwoSided, *, dwell: float) -> str:
+        """Watch on what an earlier runner left at a weight; why not, where that cannot be.
+
+        To be called before acts begin: a service has one watch, which is its act's as soon as that prepares a weight.
+        """
+        percent = job.state.weight
+        if job.service in self.watches:
+            return ""
+        await self.owners.begin(job.service)
+        live = await switches.read()
+        strange = {weight.percent for weight in live.values()} - {0, percent}
+        if strange or not (any(weight.percent for weight in live.values()) or self.crossed(job.service)):
+            self.owners.end(job.service)
+            return f"the weight is {min(strange, default=0)} %, not {percent} %"
+        self.watches[job.service] = self._begin(job, switches, live, percent=percent, previous=percent, dwell=dwell)
+        self.watches[job.service].standing = True
+        self.owners.written(job.service, percent)
+        self._wake.set()
+        return ""
+
     async def watch(
         self,
         job: Job,
@@ -140,23 +168,11 @@ class Observer:
         previous: int,
         first: bool,
         dwell: float,
+        copies: int = 0,
     ) -> Result:
         """Dwell at a weight and judge; how that ended. InterruptedActError when a person wants something else."""
-        now = self.clock.now()
-        bounds = job.plan.bounds
-        watch = Watch(
-            job=job,
-            switches=switches,
-            weight=percent,
-            dwell=dwell,
-            live=live,
-            started=now,
-            judge=self._judge(job.service, job.plan, percent),
-            share=ShareState(weight=percent, previous=previous, granularity=switches.route().granularity, settle=1.0),
-            bounds=bounds,
-            first=first,
-            ended=asyncio.get_running_loop().create_future(),
-        )
+        watch = self._begin(job, switches, live, percent=percent, previous=previous, dwell=dwell, copies=copies)
+        watch.first = first
         self.owners.written(job.service, percent)
         self.watches[job.service] = watch
         self._wake.set()
@@ -170,6 +186,32 @@ class Observer:
             watch.standing = 0 < percent < 100 and (result is None or result.ending in {Ending.DONE, Ending.HELD})
             if not watch.standing:
                 self.leave(job.service)
+
+    def _begin(
+        self,
+        job: Job,
+        switches: TwoSided,
+        live: dict[Side, Weight],
+        *,
+        percent: int,
+        previous: int,
+        dwell: float,
+        copies: int = 0,
+    ) -> Watch:
+        granularity = switches.route().granularity
+        return Watch(
+            job=job,
+            switches=switches,
+            weight=percent,
+            dwell=dwell,
+            live=live,
+            started=self.clock.now(),
+            judge=self._judge(job.service, job.plan, judge.SHADOW if copies else percent),
+            share=ShareState(weight=percent, previous=previous, granularity=granularity, settle=1.0),
+            bounds=job.plan.bounds,
+            copies=copies,
+            ended=asyncio.get_running_loop().create_future(),
+        )
 
     def _kept(self, service: ServiceId) -> judge.JudgeState | None:
         kept = self.journal.judge(service)
@@ -251,9 +293,12 @@ class Observer:
             if watch.fresh:
                 watch.fresh = reading.until is not None and reading.until < watch.started
             else:
-                watch.judge = judge.observe(watch.judge, reading.counts, weight=watch.weight, at=look.at)
-                new, old = _totals(reading)
+                counts, weight = (reading.shadows, judge.SHADOW) if watch.copies else (reading.counts, watch.weight)
+                watch.judge = judge.observe(watch.judge, counts, weight=weight, at=look.at)
+                new, old = _totals(reading, watch.switches.divided)
                 watch.share = share.observe(watch.share, new=new, old=old, at=look.at)
+            if watch.copies:
+                watch.reading = replace(reading, counts=reading.shadows)
         try:
             return self._opinion(watch, look.at)
         except DriftError as error:
@@ -272,13 +317,17 @@ class Observer:
         over = at - watch.started >= watch.dwell
         if said.reason is judge.Reason.TOO_LITTLE and not watch.first:
             reason = ""  # evidence adds up over the ramp, and a smaller share was passed with enough of it
+        quiet = over and _is_quiet(watch, said)
+        if quiet:
+            reason = ""
         if watch.weight >= 100 and said.reason in {judge.Reason.NO_CONTROL, judge.Reason.BLOCK_OPEN}:
             reason = "" if over else f"hold, {judge.Reason.DWELL.value}"
         if breaches:
             reason = f"hold, {self.guarded(watch.service)}"
         reason = reason or self.owners.unready(watch.service) or _not_obeyed(watch)
         if not reason:
-            return Opinion(Ending.DONE, judge.Decision.ADVANCE.value, "")
+            told = f"the copies decide nothing: {said.detail}" if quiet else ""
+            return Opinion(Ending.DONE, judge.Decision.ADVANCE.value, told)
         late = at - watch.started >= watch.bounds.max_hold_dwells * watch.dwell
         person = late and said.reason is not judge.Reason.DWELL
         return Opinion(Ending.HELD if person else None, judge.Decision.HOLD.value, reason)
@@ -290,7 +339,7 @@ class Observer:
             if opinion.ending is Ending.ROLL_BACK:
                 await self._send_home(watch, opinion.reason)
             return
-        weight, reason = watch.weight, opinion.reason
+        weight, reason = watch.weight, opinion.reason or _numbers(watch)
         if opinion.ending is Ending.ROLL_BACK:
             why = await self._cut(watch)
             weight, reason = (weight, f"{reason}; not sent home at once: {why}") if why else (0, reason)
@@ -329,16 +378,28 @@ class Observer:
         return Seen(
             service=watch.service,
             weight=watch.weight,
-            counts=plain_counts(watch.reading),
+            counts=plain_counts(watch.reading, prefix=COPIES if watch.copies else ""),
             judge=watch.judge.to_json(),
             verdict=opinion.verdict,
             reason=opinion.reason,
         )
 
 
+def _is_quiet(watch: Watch, said: judge.Verdict) -> bool:
+    """Copies of a service that is asked little by GET decide nothing: its first weight does.
+
+    None answered where some should have been is another thing, and holds.
+    """
+    if not watch.copies or said.reason not in QUIET or watch.judge.fault or not isinstance(watch.reading, Reading):
+        return False
+    counts = watch.judge.step.counts
+    return bool(counts.n_new) or counts.n_old * watch.copies < 100 * EXPECTED
+
+
 def _begin(plan: Plan, service: ServiceId) -> judge.JudgeState:
     """A judge by the plan's rules; a block never lasts longer than the shortest dwell, or no step could end in time."""
-    dwells = [float(a.args.get("dwell", 60.0)) for a in acts_of(plan, service) if a.kind is ActKind.WEIGHT]
+    watched = [act for act in acts_of(plan, service) if act.kind in {ActKind.SHADOW, ActKind.WEIGHT}]
+    dwells = [float(act.args.get("dwell", 60.0)) for act in watched]
     bounds = plan.bounds
     return judge.start(alpha=bounds.alpha, bursts=Bursts(bounds.bursts), block_seconds=min([30.0, *dwells]))
 
@@ -355,7 +416,14 @@ def _not_obeyed(watch: Watch) -> str:
     return ""
 
 
-def _totals(reading: Reading) -> tuple[int, int]:
-    new = sum(sides.get(Side.TARGET, Count()).n for sides in reading.counts.values())
-    old = sum(sides.get(Side.SOURCE, Count()).n for sides in reading.counts.values())
+def _numbers(watch: Watch) -> str:
+    """What an advance rests on, for the journal and the report."""
+    return f"{judge.said(watch.judge)}; evidence {watch.judge.evidence:.2f}"
+
+
+def _totals(reading: Reading, divided: str) -> tuple[int, int]:
+    """Requests to both sides, of callers in the one cluster whose callers a weight divides, or of all."""
+    counted = [sides for at, sides in reading.counts.items() if not divided or at.partition("/")[0] == divided]
+    new = sum(sides.get(Side.TARGET, Count()).n for sides in counted)
+    old = sum(sides.get(Side.SOURCE, Count()).n for sides in counted)
     return new, old

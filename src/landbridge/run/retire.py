@@ -94,9 +94,23 @@ class Retiring:
         if not any(act.kind is ActKind.WEIGHT for act in acts_of(self.plan, service)):
             return Left(service=service, adopted=seen is not None, objects=objects, stays=True)
         if seen is None:
-            return Left(service=service, adopted=False, objects=objects)
+            meshed = await self._meshed(service)
+            return Left(service=service, adopted=False, objects=objects, refusals=(meshed,) if meshed else ())
         why = await self._refusals(service, seen)
         return Left(service=service, adopted=True, objects=objects, callers=seen, refusals=why)
+
+    async def _meshed(self, service: ServiceId) -> str:
+        """Why a service's switch has to stay where no waypoint counts callers; empty where there is none."""
+        plane = self._split_args(service).get("plane")
+        if plane is None:
+            return ""
+        standing = await (await self._switches(service)).standing(Side.SOURCE, self.source)
+        if standing is None:
+            return ""
+        return f"nobody counts its callers with {plane}: when none is left, delete {standing.ref} by hand"
+
+    def _split_args(self, service: ServiceId) -> Mapping[str, Any]:
+        return next((act.args for act in acts_of(self.plan, service) if act.kind is ActKind.SPLIT), {})
 
     async def _refusals(self, service: ServiceId, seen: calls.Callers) -> tuple[str, ...]:
         """Why it has to stay; what was begun before is ended, for the waypoint knows that service no more."""
@@ -129,8 +143,7 @@ class Retiring:
             return None
 
     async def _switches(self, service: ServiceId) -> TwoSided:
-        args = next((act.args for act in acts_of(self.plan, service) if act.kind is ActKind.SPLIT), {})
-        return await self.switchboard.planned(service, args)
+        return await self.switchboard.planned(service, self._split_args(service))
 
     async def take_all(
         self, found: Sequence[Left], before: Mapping[str, calls.Pod], *, by: str, fence: Callable[[], None], say: Say

@@ -18,6 +18,7 @@ from landbridge.model.plan import Act, ActKind
 from landbridge.model.service import ObjectRef, ServiceId, Side
 from landbridge.run.agenda import shared_by
 from landbridge.run.needs import BOTH, FOUND, NEEDS, RULES, Need, On, Rule
+from landbridge.run.switches import by_side
 from landbridge.shift.table import ROUTERS, router_among
 from landbridge.translate.adoption import leaf_name
 
@@ -72,7 +73,7 @@ class _Act:
 
     service: ServiceId
     act: Act
-    router: str
+    router: Mapping[Side, str]
     served: Mapping[Side, Served]
 
     @property
@@ -92,8 +93,8 @@ Row = tuple[Side, Rule, _Object]
 def rights(acts: Iterable[tuple[ServiceId, Act]], served: Mapping[Side, Served]) -> tuple[Right, ...]:
     """What a run of these acts needs, each verb once; the order of the acts does not matter."""
     acts = list(acts)
-    routers = {service: str(act.args.get("router", "")) for service, act in acts if act.kind is ActKind.SPLIT}
-    wanted = [_of_act(_Act(service, act, routers.get(service, ""), served)) for service, act in acts]
+    routers = {service: by_side(act.args.get("router")) for service, act in acts if act.kind is ActKind.SPLIT}
+    wanted = [_of_act(_Act(service, act, routers.get(service, {}), served)) for service, act in acts]
     asked: dict[tuple[Side, str, str, str, str], _Asked] = {}
     for side, rule, item in chain(_always(), *wanted):
         resource = f"{item.kind.plural}/{rule.part}" if rule.part else item.kind.plural
@@ -140,7 +141,7 @@ def _of_act(it: _Act) -> Iterator[Row]:
         for side in sides or (Side(it.act.args["side"]),):
             for rule in RULES[need]:
                 if rule.side in {None, side}:
-                    yield from ((side, rule, item) for item in _objects(it, need, rule, it.served[side]))
+                    yield from ((side, rule, item) for item in _objects(it, need, rule, side))
 
 
 def _needs(it: _Act) -> Iterator[tuple[Need, tuple[Side, ...]]]:
@@ -154,13 +155,14 @@ def _needs(it: _Act) -> Iterator[tuple[Need, tuple[Side, ...]]]:
             yield Need.FIND, BOTH
 
 
-def _objects(it: _Act, need: Need, rule: Rule, served: Served) -> Iterator[_Object]:
+def _objects(it: _Act, need: Need, rule: Rule, side: Side) -> Iterator[_Object]:
+    served = it.served[side]
     space = names.HOME if rule.home else it.service.namespace
     match rule.on:
         case On.OBJECTS:
             yield from _named(it, need, rule, served)
         case On.SWITCH:
-            yield _Object((ROUTERS.get(it.router) or router_among(served)).kind, space)
+            yield _Object((ROUTERS.get(it.router.get(side, "")) or router_among(served)).kind, space)
         case On.NEIGHBOURS:
             yield from (_Object(kind, space) for kind in NEIGHBOURS if (kind.group, kind.kind) in served)
         case kinds if need is Need.COPY_BINDING:

@@ -12,9 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from landbridge.clients.answers import NotFoundError
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import Clock, SystemClock
-from landbridge.errors import DriftError, LandbridgeError, RolledBackError, WaitingError
+from landbridge.errors import AccessError, DriftError, LandbridgeError, RolledBackError, WaitingError
 from landbridge.model.journal import Outcome, Phase, State
 from landbridge.model.plan import ActKind, Plan
 from landbridge.model.service import ServiceId
@@ -23,10 +24,11 @@ from landbridge.observe.guards import Guards
 from landbridge.observe.provider import MetricsProvider
 from landbridge.run import preflight
 from landbridge.run.acts import DRY_RUN, executors
-from landbridge.run.agenda import Agenda, Scope, agenda, in_reach
+from landbridge.run.agenda import Agenda, Scope, agenda, in_reach, weight_act
 from landbridge.run.carrier import Standing, begin, carry_out, end, launched, only_runner, renew_all
-from landbridge.run.decide import Do, Undo
+from landbridge.run.decide import Do, Ending, Undo
 from landbridge.run.engine import Engine
+from landbridge.run.expiry import GONE
 from landbridge.run.journal import FOLDER, Journal
 from landbridge.run.lease import RunLease
 from landbridge.run.observer import Observer
@@ -35,6 +37,9 @@ from landbridge.run.switches import Switchboard
 from landbridge.run.tools import Tools
 from landbridge.run.turns import Event, Executor, Tell, Turns
 from landbridge.translate.rules import Rules
+
+LEFT = frozenset({Phase.HELD, Phase.PAUSED, Phase.MOVING, Phase.FAILED})
+"""Phases in which a service may stand with a share that nobody watches when its runner has died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +52,20 @@ class Summary:
     waits: Mapping[ServiceId, str]
     rolled_back: tuple[ServiceId, ...]
     """Those that the judge took home in this attempt."""
+    refused: tuple[ServiceId, ...] = ()
+    """Those that stopped because a cluster did not let them go on."""
 
     def error(self) -> LandbridgeError | None:
         """What the exit code says of it; None when everything that was asked for is done."""
         drifted = self._in(Phase.DRIFTED)
-        if failed := self._in(Phase.FAILED):
+        failed = self._in(Phase.FAILED)
+        if failed and set(failed) <= set(self.refused):
+            return AccessError(
+                f"a cluster refused {len(failed)} services: {self._told(failed)}",
+                advice="have the rights granted (docs/permissions.md), then `landbridge run` again: it goes on, also "
+                "on a way home",
+            )
+        if failed:
             return LandbridgeError(
                 f"{len(failed)} services failed: {self._told(failed)}", advice="mend it, then `landbridge run` again"
             )
@@ -68,8 +82,8 @@ class Summary:
         if self.waits:
             return WaitingError(
                 f"{len(self.waits)} services wait: {self._told(tuple(self.waits))}",
-                advice="`landbridge approve`, `resume` or `rollback` the service, then `landbridge run`; without a "
-                "runner splits do what their expiry says",
+                advice="`landbridge approve`, `resume` or `rollback` the service, then `landbridge run`; `run --wait` "
+                "stays and watches until somebody has decided",
             )
         return None
 
@@ -93,8 +107,11 @@ async def run(
     guards: Guards | None = None,
     clock: Clock | None = None,
     tell: Tell = lambda _: None,
+    wait: bool = False,
 ) -> Summary:
     """Carry the plan of a migration's folder out, or go on with it; commands are read from the journal meanwhile.
+
+    With `wait` it stays and watches while services wait for a person; else it ends when nothing can go on by itself.
 
     `read_plan` gives the plan as it is now and the same object while it has not changed. Raises AccessError that
     names every missing right, before anything is written; DriftError for a second runner or a lost lease, JournalError
@@ -130,14 +147,25 @@ async def run(
         turns = _turns(journal, read_plan, executors(tools), clock, lease.check, tell, scope)
         engine = Engine(kept, turns, concurrency=bounds.concurrency)
         await engine.prepare()
-        async with lease.held(), _beside(engine, lease.keep()):
+        async with lease.held(), _noted(journal, clock), _beside(engine, lease.keep()):
             identity = begin(turns)
-            async with launched(engine):
-                await _follow(turns, switchboard, observer)
-                async with _beside(engine, observer.run(), guards.run()):
-                    standings = await carry_out(engine, turns)
+            await _follow(turns, switchboard, observer)
+            await _watch_on(turns, tools)  # before acts that were in hand are taken up: their watches replace these
+            async with launched(engine), _beside(engine, observer.run(), guards.run()):
+                standings = await carry_out(engine, turns, wait=wait)
             end(journal, clock)
         return _summary(identity, resumed, journal, standings)
+
+
+@asynccontextmanager
+async def _noted(journal: Journal, clock: Clock) -> AsyncIterator[None]:
+    """Keep when the lease was given back, for whoever asks later what became of the splits."""
+    journal.put(GONE, None)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(LandbridgeError):  # a full disk: what went wrong first is told
+            journal.put(GONE, clock.now())
 
 
 async def _may(source: Kubernetes, target: Kubernetes, book: Agenda, clock: Clock, tell: Tell) -> None:
@@ -182,6 +210,8 @@ async def _beside(engine: Engine, *work: Coroutine[Any, Any, None]) -> AsyncIter
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        for each in work:  # one that was cancelled before it began would complain
+            each.close()
 
 
 async def _or_fail(engine: Engine, work: Coroutine[Any, Any, None]) -> None:
@@ -203,11 +233,41 @@ async def _follow(turns: Turns, switchboard: Switchboard, observer: Observer) ->
             observer.follow(switches.route(), book.plan)
 
 
+async def _watch_on(turns: Turns, tools: Tools) -> None:
+    """Services that an earlier runner left with a share are observed at once: they may have to go home."""
+    book = turns.book()
+    for state in turns.states().values():
+        act = weight_act(book, state) if 0 < state.weight < 100 and state.phase in LEFT and not state.homeward else None
+        if act is None or (state.phase is Phase.MOVING and tools.observer.crossed(state.service)):
+            continue  # its act ends with what the judge has said before the crash
+        job = turns.job(state, act)
+        try:
+            dwell = float(act.args.get("dwell", 60.0))
+            why = await tools.observer.stand(job, await tools.switches(job), dwell=dwell)
+        except (NotFoundError, DriftError) as error:
+            why = error.what
+        if why and state.phase is not Phase.MOVING:  # else its act looks at what is there
+            job.say(f"is not watched: {why}")
+
+
 def _summary(identity: str, resumed: bool, journal: Journal, standings: Mapping[ServiceId, Standing]) -> Summary:
     states = {service: standing.state for service, standing in standings.items()}
     back = [s for s, state in states.items() if state.phase is Phase.ROLLED_BACK and _by_judge(journal, state)]
     waits = {s: standing.next for s, standing in standings.items() if standing.next}
-    return Summary(run=identity, resumed=resumed, states=states, waits=waits, rolled_back=tuple(back))
+    refused = [s for s, state in states.items() if state.phase is Phase.FAILED and _was_refused(journal, s)]
+    return Summary(
+        run=identity,
+        resumed=resumed,
+        states=states,
+        waits=waits,
+        rolled_back=tuple(back),
+        refused=tuple(refused),
+    )
+
+
+def _was_refused(journal: Journal, service: ServiceId) -> bool:
+    endings = [e.detail.get("ending") for e in journal.entries(service) if e.outcome is Outcome.FAILED]
+    return endings[-1:] == [Ending.REFUSED.value]
 
 
 def _by_judge(journal: Journal, state: State) -> bool:

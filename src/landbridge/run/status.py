@@ -178,7 +178,7 @@ def time_left(book: Agenda, state: State, took: Mapping[tuple[str, bool], float]
 
 def _takes(act: Act, took: Mapping[tuple[str, bool], float]) -> float:
     match act.kind:
-        case ActKind.WEIGHT:
+        case ActKind.WEIGHT | ActKind.SHADOW:
             return float(act.args.get("dwell", 60.0))
         case ActKind.SOAK:
             return float(act.args.get("seconds", 0.0))

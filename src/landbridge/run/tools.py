@@ -10,8 +10,8 @@ from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import Clock
 from landbridge.model.manifest import ref_of
 from landbridge.model.plan import ActKind
-from landbridge.model.service import ObjectRef, Side
-from landbridge.run.agenda import service_plans
+from landbridge.model.service import ObjectRef, ServiceId, Side
+from landbridge.run.agenda import acts_of, service_plans
 from landbridge.run.observer import Observer
 from landbridge.run.switches import Switchboard, TwoSided
 from landbridge.run.turns import Job
@@ -42,6 +42,11 @@ class Tools:
     async def switches(self, job: Job) -> TwoSided:
         """The switches of the act's service, made as its split act says."""
         return await self.switchboard.planned(job.service, sibling_args(job, ActKind.SPLIT))
+
+    async def switches_of(self, job: Job, service: ServiceId) -> TwoSided:
+        """Those of another service of the plan."""
+        args = next((act.args for act in acts_of(job.plan, service) if act.kind is ActKind.SPLIT), {})
+        return await self.switchboard.planned(service, args)
 
     async def behind(self, job: Job, side: Side) -> Behind:
         """The workloads that an act names, or else those behind its service."""

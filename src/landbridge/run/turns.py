@@ -188,7 +188,7 @@ class Turns:
         name = ServiceId.parse(service)
         if self.heads[name][0] != n:
             return {}
-        job = self._job(self.heads[name][1], _ACT.validate_python(decision["act"]))
+        job = self.job(self.heads[name][1], _ACT.validate_python(decision["act"]))
         undo = decision["deed"] == "undo"
         self.journal.append(
             self._entry(
@@ -249,7 +249,9 @@ class Turns:
         following: dict[str, Any] = _STATE.dump_python(state, mode="json")
         return following
 
-    def _job(self, state: State, act: Act) -> Job:
+    def job(self, state: State, act: Act) -> Job:
+        """What an act of a service has to know, and how it speaks to the journal."""
+
         def remember(receipts: Sequence[Receipt]) -> None:
             if receipts:
                 self.journal.append(self._entry(state, act.id, Outcome.NOTE, {"receipts": len(receipts)}, receipts))

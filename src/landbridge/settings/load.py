@@ -22,8 +22,12 @@ def load(path: Path, catalog: Catalog | None = None) -> Migration:
     except FileNotFoundError:
         advice = "make one with `landbridge init --source CONTEXT --target CONTEXT`, or name its folder with -C"
         raise DocumentError(f"there is no {file}", where=str(file), advice=advice) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DocumentError(f"{file} cannot be read: {error}", where=str(file), advice="it has to be UTF-8") from error
+    except OSError as error:
+        why = error.strerror or str(error)
+        advice = "see that you may read it, and that it is a file"
+        raise DocumentError(f"{file} cannot be read: {why}", where=str(file), advice=advice) from None
+    except UnicodeDecodeError as error:
+        raise DocumentError(f"{file} cannot be read: {error}", where=str(file), advice="it has to be UTF-8") from None
     return parse(text, file=str(file), catalog=catalog)
 
 

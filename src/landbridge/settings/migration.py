@@ -13,16 +13,16 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from landbridge.judge.bursts import Bursts
 from landbridge.laws.window import read_window
 from landbridge.model.service import Protocol, ServiceId
+from landbridge.settings.base import Label, Settings
+from landbridge.settings.connection import Connection
 
 DEFAULT_STEPS = (1, 5, 10, 25, 50, 75, 95, 100)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 
 
 def read_duration(value: Any) -> Any:
@@ -34,13 +34,6 @@ def read_duration(value: Any) -> Any:
         return sum(float(number) * _UNITS[unit] for number, unit in parts)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("has to be a duration such as 90s, 5m or 1h30m")
-    return value
-
-
-def read_label(value: str) -> str:
-    """A name that can stand in object names: a DNS label (RFC 1123)."""
-    if not _LABEL.match(value):
-        raise ValueError(f"{value!r} has to be lower-case letters, digits and '-', at most 63")
     return value
 
 
@@ -69,18 +62,9 @@ def read_steps(steps: tuple[int, ...]) -> tuple[int, ...]:
 
 Spoken = Annotated[Protocol, AfterValidator(read_spoken)]
 Duration = Annotated[float, BeforeValidator(read_duration), Field(ge=0, le=366 * 86400)]
-Label = Annotated[str, AfterValidator(read_label)]
 Id = Annotated[str, AfterValidator(read_id)]
 Hours = Annotated[str, AfterValidator(read_window)]
 Steps = Annotated[tuple[int, ...], AfterValidator(read_steps)]
-
-
-class Settings(BaseModel):
-    """What all parts of the file have in common: unknown names are mistakes, values do not change."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
-    )
 
 
 class Cluster(Settings):
@@ -159,14 +143,46 @@ class CopyRules(Settings):
         return any(fnmatchcase(subject, pattern) for pattern in self.exclude)
 
 
-class DataPlane(Settings):
-    """The programs that landbridge puts into the clusters."""
+class Policies(StrEnum):
+    """What becomes of NetworkPolicies that one waypoint for a whole namespace would widen."""
 
+    BLOCK = "block"
+    ENFORCE = "enforce"
+
+
+class Plane(StrEnum):
+    """What joins the clusters and divides traffic."""
+
+    AUTO = "auto"
+    LINKERD = "linkerd"
+    BUILTIN = "builtin"
+
+
+class DataPlane(Settings):
+    """What carries traffic between the clusters, and the programs that landbridge puts there."""
+
+    plane: Plane = Field(
+        Plane.AUTO,
+        description="builtin: waypoints and gateways of ours; linkerd: what the clusters have; auto: see there",
+    )
     image: str = Field("", description="image of the agent; empty means the one of this version")
     envoy_image: str = Field("", description="image of Envoy; empty means the agent's image, which has one")
     waypoints: int = Field(2, ge=1, le=20, description="waypoint pods in each namespace")
     gateways: int = Field(2, ge=1, le=20, description="gateway pods in each cluster")
     workers: int = Field(2, ge=1, le=64, description="threads of each Envoy; a request costs a quarter less on one")
+    policies: Policies = Field(
+        Policies.BLOCK,
+        description="NetworkPolicies that one waypoint for a namespace would widen: block the plan, or enforce them in "
+        "waypoints, whose agents then read policies, pods and namespaces",
+    )
+    cpu: str = Field("100m", pattern=r"^[0-9]+m?$", description="what each Envoy requests of its node, in cores")
+
+
+class Shadow(Settings):
+    """Copies of safe requests (GET and HEAD) to the target before its first user; their answers are thrown away."""
+
+    percent: int = Field(10, ge=0, le=100, description="percent of the safe requests that is copied; 0: none")
+    dwell: Duration = Field(60.0, description="how long they are copied and judged")
 
 
 class ServiceSettings(Settings):
@@ -176,6 +192,7 @@ class ServiceSettings(Settings):
     steps: Steps | None = Field(None, description="weights in percent")
     dwell: Duration | None = Field(None, description="time at each weight")
     soak: Duration | None = Field(None, description="time at 100 before the source may shrink")
+    shadow: Shadow | None = Field(None, description="copies before the first weight")
     protocols: dict[str, Spoken] = Field({}, description="port name or number: http, grpc or tcp")
     idempotent: bool | None = Field(None, description="whether a request may be executed twice; unknown counts as no")
     retries: Retries = Field(Retries.SAFE, description="safe: only what cannot have been executed; full: also 5xx")
@@ -279,6 +296,10 @@ class Migration(Settings):
         description="up to this a step is stretched, where the rate is known, until it sees ten times the errors",
     )
     soak: Duration = Field(3600.0, description="time at 100 before the source may shrink")
+    shadow: Shadow = Field(
+        Shadow(percent=0),
+        description="copies before the first weight; off unless asked for: a GET that does something does it twice",
+    )
     alpha: float = Field(0.01, gt=0, lt=0.5, description="how often a healthy service may be rolled back at most")
     beta: float = Field(0.01, gt=0, lt=0.5, description="how often a broken one may be missed, for forecasts")
     bursts: Bursts = Field(
@@ -291,7 +312,8 @@ class Migration(Settings):
         {}, description="hours in which services of a wave may begin, as `wave-1: Mon-Thu 09:00-16:00 Europe/Berlin`"
     )
     lease: Lease = Field(Lease(), description="the run's lease")
-    data_plane: DataPlane = Field(DataPlane(), description="programs put into the clusters")
+    data_plane: DataPlane = Field(DataPlane(), description="what carries traffic, and programs put into the clusters")
+    connect: Connection = Field(Connection(), description="how the clusters are joined")
     copy_: CopyRules = Field(CopyRules(), alias="copy", description="how objects change when they are copied")
     metrics: Metrics = Field(Metrics(), description="what counts the requests that are judged")
     guards: dict[Label, Guard] = Field({}, description="what else has to be well, by a name of your own")
@@ -307,6 +329,16 @@ class Migration(Settings):
         same_place = (self.source.context, self.source.kubeconfig) == (self.target.context, self.target.kubeconfig)
         if same_place:
             raise ValueError("source and target are the same context")
+        for name in sorted(self.connect.gateways.keys() | self.connect.api_servers.keys()):
+            if name not in (self.source.name, self.target.name):
+                raise ValueError(f"connect names {name}, which is neither {self.source.name} nor {self.target.name}")
+        return self
+
+    @model_validator(mode="after")
+    def _copies_are_counted(self) -> Migration:
+        own = [service.shadow for service in self.services.values() if service.shadow]
+        if self.metrics.provider != "envoy" and any(shadow.percent for shadow in (self.shadow, *own)):
+            raise ValueError("a shadow needs metrics.provider envoy: only landbridge's waypoints copy and count copies")
         return self
 
     @model_validator(mode="after")
@@ -318,7 +350,7 @@ class Migration(Settings):
 
     def service(self, service: ServiceId) -> ServiceSettings:
         """What differs for a service; the defaults where nothing does."""
-        return self.services.get(str(service), NOTHING)
+        return self.services.get(str(service), NOTHING) if self.services else NOTHING
 
     def steps_of(self, service: ServiceId) -> tuple[int, ...]:
         """The weights of a service in percent."""
@@ -328,6 +360,10 @@ class Migration(Settings):
         """Seconds at each weight of a service."""
         own = self.service(service).dwell
         return self.dwell if own is None else own
+
+    def shadow_of(self, service: ServiceId) -> Shadow:
+        """The copies of a service's requests before its first weight."""
+        return self.service(service).shadow or self.shadow
 
     def soak_of(self, service: ServiceId) -> float:
         """Seconds at 100 before the source of a service may shrink."""

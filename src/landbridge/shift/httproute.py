@@ -1,21 +1,23 @@
-"""Gateway API HTTPRoute with a Service as parent (GAMMA): zero weights are dropped, for meshes differ about them.
+"""HTTPRoute with a Service as parent: Gateway API's (GAMMA) in both versions, and Linkerd's own.
 
-https://gateway-api.sigs.k8s.io/mesh/
+A backend without weight is left out, for meshes differ about zeros. https://gateway-api.sigs.k8s.io/mesh/
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from landbridge.clients.kinds import HTTPROUTE, SERVICE
+from landbridge.clients.kinds import HTTPROUTE, HTTPROUTE_V1BETA1, LINKERD_HTTPROUTE, SERVICE, Kind
+from landbridge.linkerd.obeyed import route
 from landbridge.model.service import Limits, Manifest
-from landbridge.shift.router import RouterKind, SplitRouter, backends, drift
+from landbridge.shift.router import RouterKind, SplitRouter, drift, share, weights
+from landbridge.translate import splits
 
 
 class HttpRouteRouter(SplitRouter):
     """One HTTPRoute in one cluster, with one rule for each port of the Service."""
 
-    limits = Limits()
+    limits = Limits(header_route=True)
     kind = HTTPROUTE
 
     def read(self, manifest: Manifest) -> int:
@@ -26,18 +28,13 @@ class HttpRouteRouter(SplitRouter):
         return shares.pop()
 
     def _share(self, rule: dict[str, Any], manifest: Manifest) -> int:
-        source, target = backends(self.place, self.service)
-        weights = {ref["name"]: int(ref.get("weight", 1)) for ref in rule.get("backendRefs") or ()}
-        total = sum(weights.values())
-        if set(weights) - {source, target} or total <= 0 or 100 * weights.get(target, 0) % total:
-            raise drift(f"the backends are {weights}, not {source} and {target}", manifest, self.place.k8s.name)
-        return 100 * weights.get(target, 0) // total
+        found = {ref["name"]: int(ref.get("weight", 1)) for ref in rule.get("backendRefs") or ()}
+        return share(found, self.place, self.service, manifest)
 
     async def spec(self, percent: int, prior: Manifest | None) -> dict[str, Any]:
         """Rules for the ports that the Service has now, or for those that the route had."""
-        parent = {"group": "", "kind": "Service", "name": self.service.name}
-        rules = [{"backendRefs": self._refs(port, percent)} for port in await self._ports(prior)]
-        return {"rules": rules} if prior else {"parentRefs": [parent], "rules": rules}
+        ports, declared = await self._ports(prior), weights(self.place, self.service, percent)
+        return {"rules": splits.rules(ports, declared)} if prior else splits.httproute(self.service, ports, declared)
 
     async def _ports(self, prior: Manifest | None) -> list[int]:
         if prior:
@@ -45,9 +42,29 @@ class HttpRouteRouter(SplitRouter):
         service = await self.place.k8s.get(SERVICE, self.service.name, self.service.namespace)
         return [int(port["port"]) for port in service["spec"]["ports"] if port.get("protocol", "TCP") == "TCP"]
 
-    def _refs(self, port: int, percent: int) -> list[dict[str, Any]]:
-        weights = zip(backends(self.place, self.service), (100 - percent, percent), strict=True)
-        return [{"kind": "Service", "name": name, "port": port, "weight": w} for name, w in weights if w]
+    async def obeyed(self) -> str:
+        """Linkerd's own conditions: a backend that it does not know is a share of answers 500."""
+        return route(await self._get())
 
 
-HTTPROUTE_ROUTER = RouterKind(name="httproute", limits=HttpRouteRouter.limits, kind=HTTPROUTE, make=HttpRouteRouter)
+class OlderHttpRouteRouter(HttpRouteRouter):
+    """The version that Linkerd 2.14 to 2.17 read."""
+
+    limits = Limits()
+    kind = HTTPROUTE_V1BETA1
+
+
+class LinkerdHttpRouteRouter(HttpRouteRouter):
+    """Linkerd's own kind, for clusters without Gateway API."""
+
+    limits = Limits()
+    kind = LINKERD_HTTPROUTE
+
+
+def _kind(name: str, kind: Kind, make: type[HttpRouteRouter]) -> RouterKind:
+    return RouterKind(name=name, limits=make.limits, kind=kind, make=make)
+
+
+HTTPROUTE_ROUTER = _kind("httproute", HTTPROUTE, HttpRouteRouter)
+OLDER_HTTPROUTE_ROUTER = _kind("httproute-v1beta1", HTTPROUTE_V1BETA1, OlderHttpRouteRouter)
+LINKERD_HTTPROUTE_ROUTER = _kind("httproute-linkerd", LINKERD_HTTPROUTE, LinkerdHttpRouteRouter)

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from landbridge.clients.kubernetes import Kubernetes
-from landbridge.shift.httproute import HTTPROUTE_ROUTER
+from landbridge.shift.httproute import HTTPROUTE_ROUTER, LINKERD_HTTPROUTE_ROUTER, OLDER_HTTPROUTE_ROUTER
 from landbridge.shift.router import RouterKind
+from landbridge.shift.serviceprofile import SERVICEPROFILE_ROUTER
 from landbridge.shift.trafficsplit import TRAFFICSPLIT_ROUTER
 
-ROUTERS: Mapping[str, RouterKind] = {kind.name: kind for kind in (TRAFFICSPLIT_ROUTER, HTTPROUTE_ROUTER)}
+ROUTERS: Mapping[str, RouterKind] = {
+    kind.name: kind
+    for kind in (
+        TRAFFICSPLIT_ROUTER,
+        HTTPROUTE_ROUTER,
+        OLDER_HTTPROUTE_ROUTER,
+        LINKERD_HTTPROUTE_ROUTER,
+        SERVICEPROFILE_ROUTER,
+    )
+}
 
 
 async def router_of(k8s: Kubernetes, wanted: str = "") -> RouterKind:

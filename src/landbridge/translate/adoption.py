@@ -11,20 +11,25 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from landbridge.model import exports
+from landbridge.model.mirror import LONGEST
 from landbridge.model.service import Manifest
 
 LEAF_OF = "landbridge.dev/leaf-of"
 STATE = "landbridge.dev/state"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = "landbridge"
-EXPORTED = "mirror.linkerd.io/exported"
+TRUSTED = "landbridge-trusted"
+"""The headless Service of ours that selects who may choose a side by header; nobody calls it."""
+EXPORTED = exports.EXPORTED
+MIRRORED = exports.MIRRORED
 EXPORT_MADE = "landbridge.dev/exported"  # on an apex whose export label is ours
-MIRRORED = "mirror.linkerd.io/mirrored-service"
 PROTOCOLS = "landbridge.dev/protocols"
 """On apex and leaf, as JSON `{"80": "http"}`: what migration.yaml says of ports (by number or name) whose Service does
 not. On the apex as well, for it is exported longer than its leaf lives, and the other cluster sees no leaf."""
+PODS = "landbridge.dev/pods"
+"""On a leaf: the pods behind it as policies see them (`translate.callers.written`), for the time when none runs."""
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
-LONGEST = 63  # characters of a Service's name, RFC 1123 label
 
 _MESH_MARKS = (
     ("linkerd.io/inject", {"enabled", "ingress"}),
@@ -64,24 +69,17 @@ def leaf_name(service: str) -> str:
     return f"{service}-leaf"
 
 
-def mirror_name(service: str, cluster: str) -> str:
-    """The other cluster's Service as it is seen from here."""
-    return f"{service}-{cluster}"
-
-
 def not_adoptable(
     service: Manifest,
     *,
     namespace: Manifest | None = None,
     neighbours: Iterable[Manifest] = (),
     zones: int = 1,
-    other: str = "",
 ) -> NotAdoptable | None:
     """The first rule that forbids to adopt a Service, or None.
 
     `namespace` is its Namespace object, `neighbours` the objects beside it that matter (StatefulSets, Ingresses,
-    TargetGroupBindings, Canaries, Rollouts of its namespace), `zones` how many zones the cluster's nodes are in,
-    `other` the other cluster's name, which the mirror's name ends with.
+    TargetGroupBindings, Canaries, Rollouts of its namespace), `zones` how many zones the cluster's nodes are in.
     """
     spec = service.get("spec") or {}
     refusals = (
@@ -90,7 +88,7 @@ def not_adoptable(
         _ports(service, spec),
         _locality(service, spec, zones),
         _load_balancer(service),
-        _name(service, other),
+        _name(service),
         _mesh(service, namespace),
         _owner(service, spec),
         *(_neighbour(service, neighbour) for neighbour in neighbours),
@@ -98,11 +96,31 @@ def not_adoptable(
     return next((refusal for refusal in refusals if refusal), None)
 
 
-def leaf(service: Manifest, *, state: str, protocols: Mapping[str, str] | None = None) -> Manifest:
+def not_linkable(service: Manifest, *, neighbours: Iterable[Manifest] = (), other: str = "") -> NotAdoptable | None:
+    """The first rule that forbids to divide a Service by the mesh that it is in already, or None.
+
+    Nothing is put into its path, so what only a waypoint could not do does not matter.
+    """
+    spec = service.get("spec") or {}
+    long = f"{service['metadata']['name']}-{other}"  # Linkerd has no short form
+    refusals = (
+        _ours(service),
+        _shape(service, spec),
+        _ports(service, spec),
+        _refuse("long-name", service, f"needs a mirror named {long}, of more than {LONGEST} characters", "shorten it")
+        if len(long) > LONGEST
+        else None,
+        _owner(service, spec),
+        *(_neighbour(service, item) for item in neighbours if item["kind"] in {"StatefulSet", "Canary", "Rollout"}),
+    )
+    return next((refusal for refusal in refusals if refusal), None)
+
+
+def leaf(service: Manifest, *, state: str, protocols: Mapping[str, str] | None = None, pods: str = "") -> Manifest:
     """The leaf of a Service: its selector and ports, none of its labels, annotations, node ports or addresses.
 
-    `protocols` says what ports speak that do not say it themselves. Labels are not copied, for exports, monitors and
-    owners (Helm, Argo CD) find Services by them.
+    `protocols` says what ports speak that do not say it themselves, `pods` is what PODS says. Labels are not copied,
+    for exports, monitors and owners (Helm, Argo CD) find Services by them.
     """
     meta, spec = service["metadata"], service["spec"]
     copied = {key: deepcopy(spec[key]) for key in _COPIED if key in spec}
@@ -116,7 +134,7 @@ def leaf(service: Manifest, *, state: str, protocols: Mapping[str, str] | None =
             "name": leaf_name(meta["name"]),
             "namespace": meta["namespace"],
             "labels": {MANAGED_BY: OURS, LEAF_OF: meta["name"]},
-            "annotations": {STATE: state} | note_protocols(protocols or {}),
+            "annotations": {STATE: state} | note_protocols(protocols or {}) | ({PODS: pods} if pods else {}),
         },
         "spec": {**copied, "type": "ClusterIP", "selector": dict(spec["selector"])},
     }
@@ -127,9 +145,11 @@ def note_protocols(protocols: Mapping[str, str]) -> dict[str, str]:
     return {PROTOCOLS: json.dumps(dict(protocols), sort_keys=True)} if protocols else {}
 
 
-def adopted_pair(service: Manifest, protocols: Mapping[str, str] | None = None) -> tuple[Manifest, Manifest]:
+def adopted_pair(
+    service: Manifest, protocols: Mapping[str, str] | None = None, pods: str = ""
+) -> tuple[Manifest, Manifest]:
     """A Service that is created already adopted (its copy on the target), and its leaf."""
-    born = leaf(service, state="adopted", protocols=protocols)
+    born = leaf(service, state="adopted", protocols=protocols, pods=pods)
     apex = deepcopy(service)
     apex["spec"].pop("selector", None)
     marks = apex["metadata"]
@@ -145,8 +165,8 @@ def _refuse(rule: str, service: Manifest, message: str, advice: str) -> NotAdopt
     )
 
 
-def _texts(manifest: Mapping[str, Any], part: str) -> dict[str, str]:
-    return dict((manifest.get("metadata") or {}).get(part) or {})
+def _texts(manifest: Mapping[str, Any], part: str) -> Mapping[str, str]:
+    return (manifest.get("metadata") or {}).get(part) or {}
 
 
 def _ours(service: Manifest) -> NotAdoptable | None:
@@ -202,12 +222,11 @@ def _load_balancer(service: Manifest) -> NotAdoptable | None:
     return None
 
 
-def _name(service: Manifest, other: str) -> NotAdoptable | None:
+def _name(service: Manifest) -> NotAdoptable | None:
     name = service["metadata"]["name"]
-    longest = max((leaf_name(name), mirror_name(name, other) if other else ""), key=len)
-    if len(longest) > LONGEST:
-        message = f"needs a Service named {longest}, which has more than {LONGEST} characters"
-        return _refuse("long-name", service, message, "give it a shorter name, or the cluster")
+    if len(leaf_name(name)) > LONGEST:
+        message = f"needs a Service named {leaf_name(name)}, which has more than {LONGEST} characters"
+        return _refuse("long-name", service, message, "give it a shorter name")
     return None
 
 

@@ -120,6 +120,17 @@ async def _go_build(go: str, packages: Sequence[str], folder: Path, say: Say) ->
         cwd=MODULE, env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"},
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
+    last = await follow_build(process, ABOUT, say)
+    if process.returncode:
+        raise LandbridgeError(
+            "go build failed: " + "\n".join(last),
+            where=str(MODULE),
+            advice="set LANDBRIDGE_LAB_BIN to a folder that holds the programs, or mend the Go set-up",
+        )
+
+
+async def follow_build(process: asyncio.subprocess.Process, about: int, say: Say) -> Sequence[str]:
+    """Progress of a `go` that names its packages on stderr, until it ends; its last lines. It does not outlive us."""
     assert process.stderr
     last: deque[str] = deque(maxlen=20)
     count = 0
@@ -128,16 +139,12 @@ async def _go_build(go: str, packages: Sequence[str], folder: Path, say: Say) ->
             last.append(line.decode(errors="replace").rstrip())
             count += 1
             if count % 300 == 0:
-                say(f"  {count:,} packages of about {ABOUT:,}")
+                say(f"  {count:,} packages of about {about:,}")
+        await process.wait()
     except BaseException:
         process.terminate()
         raise
-    if await process.wait():
-        raise LandbridgeError(
-            "go build failed: " + "\n".join(last),
-            where=str(MODULE),
-            advice="set LANDBRIDGE_LAB_BIN to a folder that holds the programs, or mend the Go set-up",
-        )
+    return last
 
 
 async def find_go(say: Say) -> str:
