@@ -17,6 +17,8 @@ class Server:
     """Counts questions; an answer is what was true when the question came."""
 
     def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.takes = 0.0
         self.truth = 0
         self.asked: list[str] = []
         self.came = asyncio.Event()
@@ -25,6 +27,7 @@ class Server:
         self.broken = False
 
     async def list(self, kind: Any, namespace: str, *, labels: str = "") -> list[dict[str, Any]]:
+        self.clock.at += self.takes
         self.asked.append(f"{namespace}/{kind.plural}{labels}")
         self.came.set()
         seen = self.truth
@@ -58,6 +61,17 @@ async def test_who_asks_while_an_answer_is_on_its_way_gets_a_newer_one() -> None
     assert await early == [{"seen": 0}]
     assert await asyncio.gather(*late) == [[{"seen": 1}]] * 3
     assert len(server.asked) == 2
+
+
+async def test_who_asks_alone_is_kept_waiting_only_by_what_takes_long() -> None:
+    server = Server()
+    together = Together(server.list, server.clock)
+    waited = []
+    for server.takes in (0.001, 0.01, 5.0, 0.0):
+        began = server.clock.at
+        await together.list(POD, "shop")
+        waited.append(round(server.clock.at - began - server.takes, 6))
+    assert waited == [0.0, 0.003, 0.03, 0.2]
 
 
 async def test_an_error_is_everybodys_and_the_next_who_asks_tries_again() -> None:

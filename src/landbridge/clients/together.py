@@ -10,8 +10,8 @@ from landbridge.clients.kinds import Kind
 from landbridge.clock import Clock
 from landbridge.model.service import Manifest
 
-EVERY = 0.2
-"""Seconds between the beginnings of two lists of the same objects."""
+REST, LONGEST = 3.0, 0.2
+"""The same objects are listed again after so many times as long as the last list took, and so many seconds at most."""
 
 Key = tuple[str, str, str, str]
 Objects = list[Manifest]  # names, because a method here is called list
@@ -26,7 +26,7 @@ class Together:
         self._clock = clock
         self._next: dict[Key, asyncio.Task[Objects]] = {}
         self._running: dict[Key, asyncio.Task[Objects]] = {}
-        self._began: dict[Key, float] = {}
+        self._again: dict[Key, float] = {}
 
     async def list(self, kind: Kind, namespace: str = "", *, labels: str = "") -> Objects:
         """All objects of a kind, as `Kubernetes.list` gives them; errors are the same, and everybody's."""
@@ -41,13 +41,16 @@ class Together:
         try:
             if before := self._running.get(key):
                 await asyncio.wait([before])
-            await self._clock.sleep(max(0.0, self._began.get(key, float("-inf")) + EVERY - self._clock.monotonic()))
+            if (rest := self._again.get(key, float("-inf")) - self._clock.monotonic()) > 0:
+                await self._clock.sleep(rest)
         finally:
             del self._next[key]  # from here on it would be too late for who asks
-        self._running[key], self._began[key] = mine, self._clock.monotonic()
+        self._running[key], began = mine, self._clock.monotonic()
         try:
             return await self._ask(kind, namespace, labels=labels)
         finally:
+            ended = self._clock.monotonic()
+            self._again[key] = ended + min(LONGEST, REST * (ended - began))
             if self._running.get(key) is mine:
                 del self._running[key]
 

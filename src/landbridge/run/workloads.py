@@ -92,9 +92,7 @@ async def autoscalers(k8s: Kubernetes, workloads: Sequence[Manifest]) -> list[Ma
 async def endpoints_ready(k8s: Kubernetes, namespace: str, name: str) -> int:
     """Ready endpoints of a Service, by its slices."""
     listed = await k8s.together.list(ENDPOINTSLICE, namespace)
-    slices = [
-        item for item in listed if (item["metadata"].get("labels") or {}).get("kubernetes.io/service-name") == name
-    ]
+    slices = [item for item in listed if (item["metadata"].get("labels") or {}).get(SERVICE_NAME) == name]
     return sum(
         (endpoint.get("conditions") or {}).get("ready") is not False
         for item in slices
