@@ -295,8 +295,9 @@ class Observer:
             else:
                 counts, weight = (reading.shadows, judge.SHADOW) if watch.copies else (reading.counts, watch.weight)
                 watch.judge = judge.observe(watch.judge, counts, weight=weight, at=look.at)
-                new, old = _totals(reading, watch.switches.divided)
-                watch.share = share.observe(watch.share, new=new, old=old, at=look.at)
+                if watch.share.since is not None or not _late(watch):  # before, a share says nothing of this weight
+                    new, old = _totals(reading, watch.switches.divided)
+                    watch.share = share.observe(watch.share, new=new, old=old, at=look.at)
             if watch.copies:
                 watch.reading = replace(reading, counts=reading.shadows)
         try:
@@ -406,13 +407,20 @@ def _begin(plan: Plan, service: ServiceId) -> judge.JudgeState:
 
 def _not_obeyed(watch: Watch) -> str:
     """Law 2: every waypoint obeys the weight, and the share that is seen agrees with it."""
+    if late := _late(watch):
+        return late
+    answer = share.agrees(watch.share)
+    if answer.agreement is Agreement.DISAGREES and answer.observed is not None:
+        return f"hold, the share seen is {answer.observed:.1%} at weight {watch.weight} %: {answer.cause}"
+    return ""
+
+
+def _late(watch: Watch) -> str:
+    """A waypoint that does not obey the weight yet, or no longer."""
     if isinstance(watch.reading, Reading):
         for pod, percent in sorted(watch.reading.weights.items()):
             if percent != watch.weight:
                 return f"hold, waypoint {pod} obeys {percent} %, not {watch.weight} %"
-    answer = share.agrees(watch.share)
-    if answer.agreement is Agreement.DISAGREES and answer.observed is not None:
-        return f"hold, the share seen is {answer.observed:.1%} at weight {watch.weight} %: {answer.cause}"
     return ""
 
 
