@@ -29,7 +29,8 @@ UPSTREAM_FAULTS = frozenset({"UF", "UH", "UO", "UC", "UR", "URX", "UT", "UPE", "
 CLIENT_LEFT = frozenset({"DC", "DR"})
 SWITCHED_PROTOCOLS = 101
 """The end of a WebSocket is often a cut connection and nobody's fault."""
-_COUNTERS = r"^landbridge[.]|[|][^.]*[.]upstream_rq_active$"
+_COUNTERS = r"^landbridge[.]|[|][^.]*[.](upstream_rq_active|membership_healthy)$"
+HEALTHY = ".membership_healthy"
 _HEALTH = r"[|][^.]*[.]membership_(healthy|total)$"
 _WARMING = ("cluster_manager.warming_clusters", "listener_manager.total_listeners_warming")
 _VERSIONS = rf"version_text$|[.]update_rejected$|[.]update_failure$|^{'$|^'.join(_WARMING)}$"
@@ -75,13 +76,15 @@ class RouteCounters(TypedDict):
     """One listener of a waypoint.
 
     `shadow` is there once requests were copied: the copies by the side that they went to, and beside them the safe
-    requests (all those that may be copied) by the side that answered, which `backends` has too.
+    requests (all those that may be copied) by the side that answered, which `backends` has too. `empty` names the
+    backends of which Envoy knows nobody who answers now, if there are any: their share goes to the others.
     """
 
     protocol: str
     weights: dict[str, int]
     backends: dict[str, BackendCounters]
     shadow: NotRequired[dict[str, BackendCounters]]
+    empty: NotRequired[list[str]]
 
 
 def counters(stats: Stats, state: Waypoint) -> dict[str, RouteCounters]:
@@ -176,6 +179,8 @@ def _nothing() -> BackendCounters:
 def _add(routes: dict[str, RouteCounters], name: str, value: int) -> None:
     tags = _tags(name)
     match name.split(".", 2)[:2]:
+        case ["cluster", _] if name.endswith(HEALTHY):
+            _add_empty(routes, name, value)
         case ["cluster", _]:
             _add_active(routes, name, value)
         case ["landbridge", "rq"]:
@@ -248,6 +253,12 @@ def _add_active(routes: dict[str, RouteCounters], name: str, value: int) -> None
     side = _side(_backends(routes, {"route": cluster.partition("|")[0]}), {"to": cluster}, "to")
     if side is not None and cluster.count("|") == 1:
         side["active"] += value
+
+
+def _add_empty(routes: dict[str, RouteCounters], name: str, healthy: int) -> None:
+    route, _, service = name.removeprefix("cluster.").removesuffix(HEALTHY).partition("|")
+    if not healthy and route in routes and service in routes[route]["backends"]:
+        routes[route].setdefault("empty", []).append(service)
 
 
 def _side(tally: Tally, tags: dict[str, str], which: str) -> BackendCounters | None:

@@ -416,11 +416,13 @@ def _not_obeyed(watch: Watch) -> str:
 
 
 def _late(watch: Watch) -> str:
-    """A waypoint that does not obey the weight yet, or no longer."""
+    """A waypoint that does not obey the weight yet, or has nobody to send the target's share to."""
     if isinstance(watch.reading, Reading):
         for pod, percent in sorted(watch.reading.weights.items()):
             if percent != watch.weight:
                 return f"hold, waypoint {pod} obeys {percent} %, not {watch.weight} %"
+        if watch.weight and watch.reading.unseen:
+            return f"hold, waypoint {watch.reading.unseen[0]} sees nobody who answers on the target"
     return ""
 
 
