@@ -26,6 +26,7 @@ settings.register_profile("landbridge", deadline=None)
 settings.load_profile("landbridge")
 
 T = TypeVar("T")
+NAMED = "LANDBRIDGE_TEST_LAB"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -57,7 +58,7 @@ def api_pair(api: ApiServer) -> Iterator[tuple[ApiServer, ApiServer]]:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Two clusters with a node each, `legacy` and `eks`: `.clusters`, `.kubeconfig`, `.images`, `.load_image()`."""
-    named = os.environ.get("LANDBRIDGE_TEST_LAB")
+    named = os.environ.get(NAMED)
     if named:
         yield get_lab(int(named))
         return
@@ -68,9 +69,10 @@ def lab() -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def joinable(lab: Lab) -> Iterator[Lab]:
-    """The lab's clusters for tests that join them for a namespace of their own; the gateways are taken away once."""
+    """The lab's clusters for tests that join them for a namespace of their own; gateways go with the lab, or once."""
     yield lab
-    _run(_part(lab))
+    if NAMED in os.environ:
+        _run(_part(lab))
 
 
 async def _part(lab: Lab) -> None:

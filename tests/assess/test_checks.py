@@ -218,7 +218,7 @@ def _zones(made: World) -> World:
 
 def found(made: World) -> dict[str, list[Finding]]:
     by_check: dict[str, list[Finding]] = {}
-    for finding in assess(*made):
+    for finding in assess(Facts(*made)):
         by_check.setdefault(finding.check, []).append(finding)
     return by_check
 
@@ -229,7 +229,7 @@ def test_every_check_has_a_world() -> None:
 
 def test_a_rule_without_a_check_of_its_own_blocks_all_the_same() -> None:
     made = world()
-    facts = Facts(inventory=made[0], migration=made[1])
+    facts = Facts(*made)
     refusal = NotAdoptable(rule="new", message="Service shop/web is odd", advice="ask")
     facts.__dict__["refusals"] = {ServiceId("shop", "web"): refusal}
     seen = list(CHECKS["adoptable"].find(facts))
@@ -261,9 +261,9 @@ def test_pages_are_as_the_table_says() -> None:
 def test_accepted_findings_say_why_and_block_no_more() -> None:
     accepted = {"check": "kiam", "object": "Deployment shop/*", "reason": "role is set", "date": "2026-11-20"}
     inv = WORLDS["kiam"]()[0]
-    findings = assess(inv, migration(accepted=[accepted]))
+    findings = assess(Facts(inv, migration(accepted=[accepted])))
     assert [f.accepted for f in findings if f.check == "kiam"] == ["role is set (2026-11-20)"]
-    other = assess(inv, migration(accepted=[{**accepted, "object": "Deployment other/*"}]))
+    other = assess(Facts(inv, migration(accepted=[{**accepted, "object": "Deployment other/*"}])))
     assert [f.accepted for f in other if f.check == "kiam"] == [""]
 
 
@@ -377,7 +377,7 @@ def test_waypoints_that_keep_policies_make_a_note_of_the_blocker() -> None:
 def test_policies_that_were_applied_are_found_there() -> None:
     """waypoint.md 4: generated and shown before adoption; nothing is said once they are on the source."""
     deny = policy(podSelector={}, policyTypes=["Ingress", "Egress"])
-    lacking = missing(*world(deny))
+    lacking = list(missing(Facts(*world(deny))))
     assert {item["metadata"]["name"] for item in lacking} == {
         "landbridge-waypoint",
         "landbridge-waypoint-egress",
@@ -386,7 +386,7 @@ def test_policies_that_were_applied_are_found_there() -> None:
     assert "waypoint-policy" not in found(world(deny, *lacking))
     changed = [{**item, "spec": {**item["spec"], "ingress": []}} for item in lacking]
     assert "waypoint-policy" in found(world(deny, *changed))
-    assert missing(*world()) == ()
+    assert not list(missing(Facts(*world())))
 
 
 def _group(item: Manifest) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from landbridge.inventory.graph import find_edges
-from landbridge.inventory.owners import find_owners
+from landbridge.inventory.owners import owners_of
 from landbridge.inventory.services import find_services, find_workloads
 from landbridge.model.inventory import Inventory, Node, Platform
 from landbridge.model.service import Manifest
@@ -112,7 +112,7 @@ def inventory(objects: list[Manifest], *, there: tuple[Manifest, ...] = (), **ta
         workloads=workloads,
         services=services,
         edges=find_edges(ordered, services, workloads),
-        owners=find_owners(ordered),
+        owners=tuple(owner for item in ordered for owner in owners_of(item)),
         extra=extra,
     )
 

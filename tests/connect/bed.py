@@ -58,10 +58,20 @@ class Bed:
             "spec": {"selector": dict(LABELS), "ports": ports, **spec},
         }
 
-    async def call(self, k8s: Kubernetes, *, rate: float = 50, held: int = 4, name: str = "caller") -> None:
-        """Start the callers."""
-        arguments = ["caller.py", "echo", str(rate), str(held)]
-        await k8s.apply(self.deployment(name, arguments, 1, {}), force=True)
+    async def call(
+        self,
+        k8s: Kubernetes,
+        *,
+        rate: float = 50,
+        held: int = 4,
+        name: str = "caller",
+        side: str = "",
+        labels: Mapping[str, str] = {},
+    ) -> None:
+        """Start the callers; `side` is what they ask for by header, `labels` are their pods'."""
+        made = self.deployment(name, ["caller.py", "echo", str(rate), str(held)], 1, {"SIDE": side} if side else {})
+        made["spec"]["template"]["metadata"]["labels"] |= labels
+        await k8s.apply(made, force=True)
         await self.ready(k8s, name)
 
     async def replace_callers(self, k8s: Kubernetes, name: str = "caller") -> None:
@@ -89,13 +99,13 @@ class Bed:
         await wait_for(printed, what="the callers' first line", within=20, clock=self.clock)
         return found[-1]
 
-    async def split(self, k8s: Kubernetes, other: str, percent: int) -> None:
-        """Declare how much goes to the other cluster."""
+    async def split(self, k8s: Kubernetes, other: str, percent: int, notes: Mapping[str, str] = {}) -> None:
+        """Declare how much goes to the other cluster; `notes` are annotations."""
         backends = [
             {"service": "echo-leaf", "weight": 100 - percent},
             {"service": f"echo-{other}", "weight": percent},
         ]
-        meta = {"name": "echo", "namespace": self.namespace}
+        meta = {"name": "echo", "namespace": self.namespace, "annotations": dict(notes)}
         spec = {"service": "echo", "backends": backends}
         split = {"apiVersion": TRAFFICSPLIT.api_version, "kind": "TrafficSplit", "metadata": meta, "spec": spec}
         await k8s.apply(split, force=True)
@@ -106,12 +116,12 @@ class Bed:
 
         await wait_for(available, what=f"{name} in {k8s.name} available", within=60, clock=self.clock)
 
-    async def pass_requests(self, k8s: Kubernetes, number: int) -> dict[str, Any]:
+    async def pass_requests(self, k8s: Kubernetes, number: int, name: str = "caller") -> dict[str, Any]:
         """Wait until so many more requests were sent, and return the counts' growth meanwhile."""
-        before = await self.counts(k8s)
+        before = await self.counts(k8s, name)
 
         async def enough() -> dict[str, Any] | None:
-            now = await self.counts(k8s)
+            now = await self.counts(k8s, name)
             return now if now["sent"] - before["sent"] >= number else None
 
         now = await wait_for(enough, what=f"{number} requests", within=60, clock=self.clock, every=0.5)

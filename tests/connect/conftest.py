@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -62,15 +63,14 @@ async def joined(joinable: Lab) -> AsyncIterator[Joined]:
             stack.push_async_callback(k8s.close)
             await bed.lay(k8s)
         stack.push_async_callback(leave, bed, legacy, eks)
-        await connect(legacy, eks, Options(namespaces=(bed.namespace,), image=lab.images["landbridge"]))
+        options = Options(namespaces=(bed.namespace,), image=lab.images["landbridge"])
         await legacy.apply(bed.service())
-        await bed.serve(legacy)
+        await asyncio.gather(connect(legacy, eks, options), bed.serve(legacy), bed.serve(eks))
         await adopt(legacy, bed.echo, other="eks", clock=CLOCK)
         await create_adopted(eks, bed.service(), other="legacy", clock=CLOCK)
-        await bed.serve(eks)
         made = Joined(lab=lab, legacy=legacy, eks=eks, bed=bed)
         await made.weight(0)
-        await bed.call(legacy)
+        await bed.call(legacy, rate=100)
         await bed.pass_requests(legacy, 100)
         yield made
 

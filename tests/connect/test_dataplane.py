@@ -13,18 +13,22 @@ from typing import Any
 
 import pytest
 
-from landbridge.clients.kinds import ENDPOINTS, ENDPOINTSLICE, POD, SERVICE, TRAFFICSPLIT
+from landbridge.agent.names import RUN_LEASE
+from landbridge.clients.kinds import DEPLOYMENT, ENDPOINTS, ENDPOINTSLICE, LEASE, POD, SERVICE, TRAFFICSPLIT
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import wait_for
 from landbridge.connect import roles
 from landbridge.connect.adopt import adopt, is_adopted, unadopt
 from landbridge.connect.bypass import bypass
 from landbridge.connect.check import check
+from landbridge.connect.names import TRUSTED_LABEL
 from landbridge.connect.options import Options
 from landbridge.connect.slices import addresses, foreign
 from landbridge.errors import BlockedError
 from landbridge.model.service import Manifest
+from landbridge.shift.extras import HEADER_ROUTE
 from tests.connect import owners
+from tests.connect.bed import growth
 from tests.connect.conftest import CLOCK, Joined
 
 pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("dataplane")]
@@ -178,6 +182,36 @@ async def test_taken_out_and_put_in_again(joined: Joined) -> None:
     await joined.weight(0)
 
 
+async def test_a_header_leads_trusted_callers_to_the_copy_at_weight_0(joined: Joined) -> None:
+    """Trust is a label of the caller's pod; the header of any other caller is taken off and means nothing."""
+    bed, legacy = joined.bed, joined.legacy
+    spec = {"holderIdentity": "runner", "leaseDurationSeconds": 300, "leaseTransitions": 0}
+    meta = {"name": bed.namespace, "namespace": "landbridge"}
+    # in force while a runner lives, for nobody else would turn it off
+    await legacy.apply({"apiVersion": LEASE.api_version, "kind": "Lease", "metadata": meta, "spec": spec})
+    notes = {HEADER_ROUTE: "source=echo-leaf target=echo-eks", RUN_LEASE: bed.namespace}
+    await bed.split(legacy, "eks", 0, notes)
+    await bed.call(legacy, rate=20, held=0, name="friend", side="target", labels={TRUSTED_LABEL: "true"})
+    await bed.call(legacy, rate=20, held=0, name="stranger", side="target")
+    asked = growth({}, await bed.counts(legacy, "stranger"))
+
+    async def obeyed() -> bool:
+        return not (await bed.pass_requests(legacy, 20, "friend")).get("legacy", 0)
+
+    async with no_failures(joined):
+        await until(obeyed, "the header obeyed", within=60)
+        found = await bed.pass_requests(legacy, 60, "friend")
+        strange = growth(asked, await bed.counts(legacy, "stranger"))
+    assert found.get("eks", 0) > 0, found
+    assert (found.get("legacy", 0), found.get("failed", 0)) == (0, 0), found
+    assert strange.get("legacy", 0) > 0, strange
+    assert (strange.get("eks", 0), strange.get("failed", 0)) == (0, 0), strange
+    for name in ("friend", "stranger"):
+        await legacy.delete(DEPLOYMENT, name, bed.namespace)
+    await joined.weight(0)
+    await legacy.delete(LEASE, bed.namespace, "landbridge")
+
+
 async def test_rights_are_enough_and_each_is_used(joined: Joined) -> None:
     """The API server's audit log against the roles, in the namespace that moves; rights for rare days are named."""
     rare = {
@@ -253,7 +287,7 @@ async def test_sigkill_of_an_envoy_loses_only_what_it_had(joined: Joined) -> Non
     found = await joined.since(before, 300)
     lost = found.get("failed", 0) + found.get("tcp_failed", 0)
     logging.getLogger(__name__).info("lost %d of %d", lost, found["sent"] + found["tcp_sent"])
-    assert lost <= 60, found  # one of two pods, 60 a second, 2 s until it serves again on a busy machine
+    assert lost <= 120, found  # one of two pods, 120 a second, 2 s until it serves again on a busy machine
     await whole(joined, joined.legacy, joined.bed.namespace, "waypoint")
     async with no_failures(joined):
         pass
@@ -310,12 +344,8 @@ async def test_connections_that_bypass_the_waypoint_are_counted(joined: Joined) 
     joined_bed = joined.bed
     image = joined.lab.images["python"]
 
-    async def none() -> bool:
-        return await bypass(joined.legacy, joined_bed.echo, clock=CLOCK, image=image) == 0
-
     # what these callers opened to the pods while their owner had the Service back lasts as long as they like: new ones
     await joined_bed.replace_callers(joined.legacy)
-    await until(none, "no bypass", within=60)
     [address, *_] = sorted(addresses(await slices(joined.legacy, joined, "echo-leaf")))
     direct = joined_bed.deployment("direct", ["caller.py", address, "0.001", "3"], 1, {})
     await joined.legacy.apply(direct)
@@ -323,7 +353,7 @@ async def test_connections_that_bypass_the_waypoint_are_counted(joined: Joined) 
     async def three() -> bool:
         return await bypass(joined.legacy, joined_bed.echo, clock=CLOCK, image=image) == 3
 
-    await until(three, "three connections past the waypoint", within=120)
+    await until(three, "three connections past the waypoint, and none of the other callers'", within=120)
 
 
 def process(pod: str, program: str, *, child: bool = False) -> int:

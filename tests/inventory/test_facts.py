@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landbridge.inventory.objects import digest, find_applied, find_ours, slim
-from landbridge.inventory.owners import find_owners
+from landbridge.inventory.objects import digest, find_version, is_ours
+from landbridge.inventory.owners import owners_of
 from landbridge.inventory.platform import find_features, read_node, used
+from landbridge.inventory.reading import Reading
 from landbridge.inventory.services import find_services, find_workloads, protocol_of
 from landbridge.model.manifest import quantity, ref_of, requests, selects, text_of
 from landbridge.model.service import ObjectRef, Protocol
@@ -66,7 +67,7 @@ def test_owners() -> None:
             ],
         },
     )
-    assert [(owner.by, owner.evidence) for owner in find_owners([item])] == [
+    assert [(owner.by, owner.evidence) for owner in owners_of(item)] == [
         ("argocd", "application shop"),
         ("flux", "kustomize apps"),
         ("kubectl-edit", "field manager kubectl-edit, 2026-11-20T10:00:00Z"),
@@ -130,7 +131,9 @@ def test_files_have_no_values_of_secrets_and_no_bookkeeping() -> None:
         "Secret", "s", data={"a": "aHVudGVyMg=="}, stringData={"b": "hunter2"},
         meta={"uid": "u", "resourceVersion": "1", "annotations": {APPLIED: '{"data": "aHVudGVyMg=="}'}},
     )  # fmt: skip
-    slim(secret)
+    reading: Reading[str] = Reading(frozenset({"shop"}), lambda item: item["metadata"]["uid"])
+    assert list(reading.distinct([[reading.take(secret)], [secret]])) == [secret], "the same in another API group"
+    assert reading.seal([secret]) == [(secret, "u")]
     assert "hunter2" not in str(secret)
     assert "aHVudGVyMg" not in str(secret)
     assert secret["data"] == {"a": None, "b": None}
@@ -148,11 +151,18 @@ def test_digests_tell_data_and_objects_apart(data: dict[str, str], uid: str, oth
 def test_versions_that_people_wrote() -> None:
     written = {"annotations": {APPLIED: '{"apiVersion":"networking.k8s.io/v1beta1","kind":"Ingress"}'}}
     same = {"annotations": {APPLIED: '{"apiVersion":"v1","kind":"ConfigMap"}'}}
-    objects = [thing("Ingress", "edge", meta=written), thing("ConfigMap", "c", meta=same)]
-    assert find_applied(objects) == {"Ingress shop/edge": "networking.k8s.io/v1beta1"}
+    assert find_version(thing("Ingress", "edge", meta=written)) == "networking.k8s.io/v1beta1"
+    assert not find_version(thing("ConfigMap", "c", meta=same))
 
 
 def test_what_we_applied() -> None:
     ours = deployment("web", meta={"managedFields": [{"manager": "landbridge", "operation": "Apply"}]})
     theirs = deployment("api", meta={"managedFields": [{"manager": "helm", "operation": "Apply"}]})
-    assert find_ours([ours, theirs]) == ["Deployment shop/web"]
+    assert [is_ours(ours), is_ours(theirs)] == [True, False]
+
+
+def test_what_does_not_move_is_left_out() -> None:
+    reading: Reading[bool] = Reading(frozenset({"shop"}), is_ours)
+    mine, other = thing("ConfigMap", "c"), thing("ConfigMap", "c", "else")
+    wide, space = thing("StorageClass", "fast", ""), thing("Namespace", "else", "")
+    assert list(reading.distinct([[reading.take(item) for item in (mine, other, wide, space)]])) == [mine, wide]

@@ -95,6 +95,16 @@ def test_a_restarted_envoy_counts_from_zero_and_says_so() -> None:
     assert second.counts["legacy"][Side.SOURCE].n == 7
 
 
+def test_a_start_told_late_by_an_envoy_that_has_run_for_long_is_no_restart() -> None:
+    """Where nobody has a core to spare an answer takes seconds; a life's counts would be those of one second."""
+    first = look([scrape("a", counters(500.0, (900, 0), (100, 0), start=10.0))], {})
+    second = look([scrape("a", counters(501.0, (910, 0), (110, 0), start=16.0))], first.cursor)
+    assert not reading(second).restarted
+    assert reading(second).counts["legacy"][Side.SOURCE].n == 10
+    again = look([scrape("a", counters(502.0, (911, 0), (110, 0), start=501.5))], second.cursor)
+    assert reading(again).restarted
+
+
 def test_a_start_told_in_whole_seconds_is_no_restart() -> None:
     first = look([scrape("a", counters(1, (100, 0), (0, 0), start=5.9))], {})
     second = look([scrape("a", counters(2, (107, 0), (0, 0), start=5.1))], first.cursor)
@@ -183,3 +193,66 @@ def test_copies_of_an_earlier_attempt_are_not_counted_again() -> None:
     again = look([scrape("a", copied(3, (5, 0), (1, 0), start=90.0))], second.cursor)
     assert reading(again).restarted
     assert reading(again).shadows["legacy"][Side.SOURCE].n == 5
+
+
+def test_copies_that_go_with_their_listener_leave_the_requests_alone() -> None:
+    """Seen on pods: 15 s after the last copy their listener had drained, its counters went, and the requests of the
+    whole ramp were counted as those of one second at 100 %."""
+    first = look([scrape("a", copied(1, (80, 1), (40, 4)) | {"envoy_start": 0.0})], {})
+    gone = copied(2, (80, 1), (0, 0))
+    gone["routes"]["shop/web/80"]["backends"]["web-leaf"]["total"] += 30
+    second = look([scrape("a", gone | {"envoy_start": 0.0})], first.cursor)
+    assert not reading(second).restarted
+    assert reading(second).counts["legacy"][Side.SOURCE].n == 30
+    more = copied(3, (80, 1), (5, 1))
+    third = look([scrape("a", more | {"envoy_start": 0.0})], second.cursor)
+    assert reading(third).shadows["legacy"][Side.TARGET] == Count(n=5, bad=1, buckets={"100": 2})
+
+
+def unanswered(at: float, failed: int, target: int) -> dict[str, Any]:
+    found = counters(at, (100, 0), (100, 0))
+    route = found["routes"]["shop/web/80"]
+    route["nobody"] = {"total": failed, "bad": failed, "active": 0}
+    route["weights"] = {"web-leaf": 100 - target, "web-eks": target}
+    return found
+
+
+def test_connections_that_nobody_took_are_blamed_on_who_has_most_at_that_moment() -> None:
+    """Seen on pods: two of the first minute, drawn for the source, were bad ones of the target when it got half."""
+    first = look([scrape("a", unanswered(1, 2, 0))], {})
+    second = look([scrape("a", unanswered(2, 2, 95))], first.cursor)
+    assert not reading(second).restarted
+    assert not any(count.bad for count in reading(second).counts["legacy"].values())
+    third = look([scrape("a", unanswered(3, 5, 95))], second.cursor)
+    blamed = reading(third).counts["legacy"][Side.TARGET]
+    assert (blamed.n, blamed.bad) == (3, 3)
+    assert not reading(third).counts["legacy"][Side.SOURCE].n
+
+
+def test_a_count_that_is_read_short_is_no_restart_and_no_request_is_counted_twice() -> None:
+    first = look([scrape("a", counters(1, (100, 0), (50, 0)))], {})
+    short = look([scrape("a", counters(2, (98, 1), (50, 0)))], first.cursor)
+    assert not reading(short).restarted
+    assert not any(count.n or count.bad for count in reading(short).counts["legacy"].values())
+    after = look([scrape("a", counters(3, (103, 1), (50, 0)))], short.cursor)
+    assert reading(after).counts["legacy"][Side.SOURCE] == Count(n=3, bad=1, buckets={"100": 1})
+    anew = look([scrape("a", counters(4, (3, 0), (50, 0)))], after.cursor)
+    assert reading(anew).restarted, "a listener that was made anew counts from zero"
+    assert reading(anew).counts["legacy"][Side.SOURCE].n == 3
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3), st.integers(0, 5)), min_size=1, max_size=12))
+def test_short_readings_change_when_requests_are_counted_and_never_how_many(
+    steps: list[tuple[int, int, int]],
+) -> None:
+    total = bad = n = failed = 0
+    cursor = look([scrape("a", counters(1, (0, 0), (0, 0)))], {}).cursor
+    for at, (more, worse, short) in enumerate([*steps, (0, 0, 0)], start=2):
+        total, bad = total + more + worse, bad + worse
+        found = look([scrape("a", counters(at, (max(0, total - short), max(0, bad - short)), (0, 0)))], cursor)
+        cursor = found.cursor
+        count = reading(found).counts.get("legacy", {}).get(Side.SOURCE, Count())
+        assert count.bad <= count.n
+        n, failed = n + count.n, failed + count.bad
+    assert n == total
+    assert failed <= bad

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from landbridge.assess import assess
+from landbridge.assess import Facts, assess
 from landbridge.errors import BlockedError, DocumentError
 from landbridge.model.catalog import Catalog
 from landbridge.model.inventory import Inventory
@@ -37,8 +37,8 @@ def meshed(objects: list[Manifest], *, source: int = 18, target: int = 20, **has
 
 
 def plan_of(world: Inventory, **changed: Any) -> Plan:
-    chosen = migration(**{"metrics": PROMETHEUS, "steps": (50, 100), **changed})
-    return make(world, assess(world, chosen), chosen, CATALOG)
+    facts = Facts(world, migration(**{"metrics": PROMETHEUS, "steps": (50, 100), **changed}))
+    return make(facts, assess(facts), CATALOG)
 
 
 def acts(plan: Plan) -> dict[str, Act]:

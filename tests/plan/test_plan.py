@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landbridge.assess import assess
+from landbridge.assess import Facts, assess
 from landbridge.connect.manifests import waypoint
 from landbridge.connect.options import Options
 from landbridge.errors import BlockedError, DocumentError
@@ -31,8 +31,8 @@ def calls(*names: str) -> Manifest:
 
 
 def plan_of(objects: list[Manifest], **changed: object) -> Plan:
-    world, chosen = inventory(objects), migration(**changed)
-    return make(world, assess(world, chosen), chosen, CATALOG)
+    facts = Facts(inventory(objects), migration(**changed))
+    return make(facts, assess(facts), CATALOG)
 
 
 def shop() -> list[Manifest]:
@@ -345,7 +345,8 @@ def test_plans_do_not_depend_on_the_order_of_anything(edges: list[tuple[int, int
         workloads=tuple(workloads),
         edges=tuple(shuffled),
     )
-    again = make(other, assess(other, chosen), chosen, CATALOG)
+    facts = Facts(other, chosen)
+    again = make(facts, assess(facts), CATALOG)
     assert dump(again) == dump(first)
     assert diff(first, again) == ()
 

@@ -53,12 +53,13 @@ class Pages:
     async def counters(self) -> dict[str, Any]:
         """Cumulative counts per route and backend since Envoy's start, with the weights in force."""
         info = await self._admin.json("/server_info")
+        # before the counters are asked for, which may take seconds where nobody has a core to spare
+        start = self._clock.now() - float(str(info["uptime_all_epochs"]).removesuffix("s"))
         stats = await self._admin.json(counters.COUNTERS_PATH)
         now = self._clock.now()
         obeyed = self._worker.obeyed_state()
         routes = counters.counters(stats, obeyed) if obeyed else {}
-        uptime = float(str(info["uptime_all_epochs"]).removesuffix("s"))
-        return self._head() | {"at": now, "envoy_start": now - uptime, "routes": routes}
+        return self._head() | {"at": now, "envoy_start": start, "routes": routes}
 
     async def state(self) -> dict[str, Any]:
         """What is obeyed, how many connections each waypoint port holds, and what Envoy is about to run out of."""

@@ -22,8 +22,7 @@ from landbridge.assess import (
 from landbridge.assess.check import Check
 from landbridge.assess.facts import Facts
 from landbridge.garbage import resting
-from landbridge.model.inventory import Finding, Inventory, Severity
-from landbridge.settings.migration import Migration
+from landbridge.model.inventory import Finding, Severity
 
 THEMES = (
     known,
@@ -47,11 +46,10 @@ _ORDER = {severity: number for number, severity in enumerate(Severity)}
 
 
 @resting()
-def assess(inventory: Inventory, migration: Migration) -> tuple[Finding, ...]:
+def assess(facts: Facts) -> tuple[Finding, ...]:
     """All findings, blockers first, then by check and object; accepted ones say why."""
-    facts = Facts(inventory=inventory, migration=migration)
     findings = [
-        check.finding(seen, migration.reason(check.name, seen.object))
+        check.finding(seen, facts.migration.reason(check.name, seen.object))
         for check in CHECKS.values()
         for seen in check.find(facts)
     ]

@@ -36,7 +36,7 @@ ZONE = "topology.kubernetes.io/zone"
 Key = tuple[str, str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Facts:
     """An inventory and the settings, with the indexes that several checks share."""
 
@@ -213,7 +213,9 @@ class Facts:
 
     @cached_property
     def network(self) -> Network:
-        """The source's policies and the Services that will be adopted there."""
+        """The source's policies and the Services that will be adopted there; nothing while there are no policies."""
+        if not self.by_kind.get("NetworkPolicy"):
+            return Network.of((), (), ())
         specs = {subject(item): spec for item, spec in self.workloads}
         labels = {str(workload.ref): workload.labels for workload in self.inventory.workloads}
         fronted = [

@@ -7,10 +7,10 @@ from ipaddress import ip_network
 
 from landbridge.assess.check import Check, Seen
 from landbridge.assess.facts import Facts
-from landbridge.model.inventory import Inventory, Severity
+from landbridge.model.inventory import Severity
 from landbridge.model.manifest import NONE, name_of, namespace_of, subject
 from landbridge.model.service import Manifest, ServiceId
-from landbridge.settings.migration import Migration, Policies
+from landbridge.settings.migration import Policies
 from landbridge.translate.callers import differ
 from landbridge.translate.policies import policies, shuts_waypoints, widened
 
@@ -31,12 +31,8 @@ FOREIGN = (
 """Kinds that say who may call whom and that NetworkPolicies cannot express: (kind, beginning of apiVersion)."""
 
 
-def missing(inventory: Inventory, migration: Migration) -> tuple[Manifest, ...]:
+def missing(facts: Facts) -> Iterator[Manifest]:
     """The policies that let waypoints through and are not on the source yet, to be shown and applied."""
-    return tuple(_missing(Facts(inventory=inventory, migration=migration)))
-
-
-def _missing(facts: Facts) -> Iterator[Manifest]:
     there = {subject(item): item["spec"] for item in facts.each("NetworkPolicy")}
     for item in policies(facts.network):
         if there.get(subject(item)) != item["spec"]:
@@ -44,7 +40,7 @@ def _missing(facts: Facts) -> Iterator[Manifest]:
 
 
 def _lacking(facts: Facts) -> Iterator[Seen]:
-    for item in _missing(facts):
+    for item in missing(facts):
         yield Seen(subject(item), "is not there, or is another one: with it waypoints are let through")
 
 

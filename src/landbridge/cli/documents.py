@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from pydantic import TypeAdapter
 from rich.table import Table
 
+from landbridge.assess import Facts
 from landbridge.assess import assess as find
 from landbridge.assess.assess import open_blockers
 from landbridge.assess.policies import FILE as POLICIES
@@ -159,11 +160,11 @@ def assess(*, strict: bool = False, where: Where = HERE) -> int:
     strict:
         Exit 3 for warnings, too.
     """
-    migration, found = folder.settings(where), folder.inventory(where)
-    findings = find(found, migration)
+    facts = Facts(folder.inventory(where), folder.settings(where))
+    findings = find(facts)
     folder.write(where.file(folder.ASSESSMENT), folder.assessments.dump_json(findings, indent=1))
     emit(folder.assessments.dump_python(findings, mode="json"), where.output, table=_findings(findings))
-    _show_policies(where.file(POLICIES), missing(found, migration))
+    _show_policies(where.file(POLICIES), tuple(missing(facts)))
     count = Counter(finding.severity.value for finding in findings if not finding.accepted)
     accepted = sum(bool(finding.accepted) for finding in findings)
     said = ", ".join(f"{count[name]} {name}s" for name in ("blocker", "warning", "note"))
@@ -206,9 +207,9 @@ def plan(*, diff: bool = False, where: Where = HERE) -> None:
     diff:
         Only show what would change in plan.yaml; nothing is written.
     """
-    migration, found = folder.settings(where), folder.inventory(where)
-    path = where.file(folder.PLAN)
-    new = make(found, find(found, migration), migration, get_catalog())
+    migration = folder.settings(where)
+    facts, path = Facts(folder.inventory(where), migration), where.file(folder.PLAN)
+    new = make(facts, find(facts), get_catalog())
     if diff:
         changes = _compare(path, new)
         emit([str(change) for change in changes], where.output, table="\n".join(changes) or "nothing would change")

@@ -75,6 +75,7 @@ Tally = dict[str, BackendCounters]
 class RouteCounters(TypedDict):
     """One listener of a waypoint.
 
+    `nobody` has the connections that failed before anybody took them: Envoy does not say for whom they were drawn.
     `shadow` is there once requests were copied: the copies by the side that they went to, and beside them the safe
     requests (all those that may be copied) by the side that answered, which `backends` has too. `empty` names the
     backends of which Envoy knows nobody who answers now, if there are any: their share goes to the others.
@@ -83,6 +84,7 @@ class RouteCounters(TypedDict):
     protocol: str
     weights: dict[str, int]
     backends: dict[str, BackendCounters]
+    nobody: NotRequired[BackendCounters]
     shadow: NotRequired[dict[str, BackendCounters]]
     empty: NotRequired[list[str]]
 
@@ -236,9 +238,10 @@ def _add_connections(routes: dict[str, RouteCounters], tags: dict[str, str], val
     `total` = opened + failed = ended + open now. A failed one leaves no other trace: Envoy's flag UF stays on a
     connection whose second attempt succeeded.
     """
-    side, flags = _side(_backends(routes, tags), tags, "by") or _heaviest(routes, tags), tags["flags"].split(",")
-    if side is None:
+    route, flags = routes.get(tags.get("route", "")), tags["flags"].split(",")
+    if route is None:
         return
+    side = _side(route["backends"], tags, "by") or route.setdefault("nobody", _nothing())
     if tags["type"] == "TcpUpstreamConnected":
         side["bad"] -= value
         side["fallbacks"] += value if "UF" in flags else 0
@@ -264,12 +267,6 @@ def _add_empty(routes: dict[str, RouteCounters], name: str, healthy: int) -> Non
 def _side(tally: Tally, tags: dict[str, str], which: str) -> BackendCounters | None:
     text = tags.get(which, "")
     return tally.get(text.split("|")[1] if "|" in text else text)
-
-
-def _heaviest(routes: dict[str, RouteCounters], tags: dict[str, str]) -> BackendCounters | None:
-    """The side to blame for a connection that nobody took: Envoy does not say which one it was drawn for."""
-    route = routes.get(tags.get("route", ""))
-    return route["backends"].get(max(route["weights"], key=route["weights"].__getitem__)) if route else None
 
 
 def _tags(name: str) -> dict[str, str]:

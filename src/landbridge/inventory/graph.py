@@ -63,9 +63,7 @@ def find_edges(
         elif kind == "NetworkPolicy":
             edges = _policy(item, placed[namespace_of(item)], near[namespace_of(item)])
         elif (spec := pod_spec(item)) and (ref := ObjectRef.of(item)) in known:
-            told = found[ref]
-            for callee, evidence in _workload(spec, ref.namespace, names, maps, calls):
-                told.setdefault(callee, evidence)
+            found[ref] = _workload(spec, ref.namespace, names, maps, calls) | found.get(ref, {})
             continue
         else:
             continue
@@ -96,20 +94,23 @@ def _workload(
     names: Names,
     maps: Mapping[tuple[str, str], Manifest],
     calls: dict[tuple[str, str], dict[ServiceId, str]],
-) -> Iterator[tuple[ServiceId, str]]:
+) -> dict[ServiceId, str]:
+    """Whom a workload calls, with the first evidence; `calls` keeps what each ConfigMap says."""
+    told: dict[ServiceId, str] = {}
     for container in containers(spec):
         for variable in container.get("env") or ():
             if value := variable.get("value"):
                 for callee in hosts(value, namespace, names, key=variable["name"]):
-                    yield callee, f"variable {variable['name']}"
+                    told.setdefault(callee, f"variable {variable['name']}")
         for word in (*(container.get("command") or ()), *(container.get("args") or ())):
             for callee in hosts(word, namespace, names):
-                yield callee, "command line"
+                told.setdefault(callee, "command line")
     for name in config_maps(spec):
         place = (namespace, name)
         if place not in calls:
             calls[place] = dict(_in_map(maps[place], names)) if place in maps else {}
-        yield from calls[place].items()
+        told = calls[place] | told
+    return told
 
 
 def _in_map(item: Manifest, names: Names) -> Iterator[tuple[ServiceId, str]]:
@@ -145,19 +146,26 @@ def hosts(text: str, namespace: str, names: Names, *, key: str = "") -> Iterator
     whole = _says_host(key)
     if not whole and not _PLACED.search(text):
         return
-    near = names.get(namespace, _NOBODY)
+    for name, place in _places(text, whole):
+        if found := names.get(place or namespace, _NOBODY).get(name):
+            yield found
+
+
+@functools.lru_cache(maxsize=16384)
+def _places(text: str, whole: bool) -> tuple[tuple[str, str], ...]:
+    """The hosts in a text as (name, namespace or empty); callers of one service say the same, so it is kept."""
+    found: list[tuple[str, str]] = []
     for match in _HOST.finditer(text):
         before, host, port = match.groups()
-        first, _, rest = host.partition(".")
-        if not rest:
-            placed = before or port or (whole and len(host) == len(text))
-            if placed and (found := near.get(first)):
-                yield found
-            continue
-        second, _, tail = rest.partition(".")
-        inside = not tail or tail == "svc" or tail.startswith("svc.")
-        if inside and (found := names.get(second, _NOBODY).get(first)):
-            yield found
+        name, _, rest = host.partition(".")
+        place, _, tail = rest.partition(".")
+        if rest:
+            inside = not tail or tail == "svc" or tail.startswith("svc.")
+        else:
+            inside = bool(before or port or (whole and len(host) == len(text)))
+        if inside:
+            found.append((name, place))
+    return tuple(found)
 
 
 def _ingress(item: Manifest, names: Names) -> Found:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from landbridge.clients.answers import ApiError, ForbiddenError, UnavailableError
 from landbridge.clients.kinds import DAEMONSET, NODE, POD, Kind
@@ -13,13 +14,14 @@ from landbridge.clients.linkerd import detect
 from landbridge.errors import AccessError, LandbridgeError
 from landbridge.garbage import resting
 from landbridge.inventory.graph import find_edges
-from landbridge.inventory.objects import find_applied, find_ours, slim
-from landbridge.inventory.owners import find_owners
+from landbridge.inventory.objects import find_version, is_ours
+from landbridge.inventory.owners import owners_of
 from landbridge.inventory.platform import find_features, read_node, used
+from landbridge.inventory.reading import Reading
 from landbridge.inventory.services import find_services, find_workloads
-from landbridge.model.inventory import Inventory, Platform
+from landbridge.model.inventory import Inventory, Owner, Platform
 from landbridge.model.journal import Receipt
-from landbridge.model.manifest import namespace_of
+from landbridge.model.manifest import namespace_of, subject
 from landbridge.model.service import Manifest, Side, Workload
 
 Served = Mapping[tuple[str, str], Sequence[Kind]]
@@ -68,50 +70,52 @@ class KubernetesSource:
     async def _collect(self) -> Inventory:
         self._notes = []
         here, there = await asyncio.gather(self._source.served(), self._target.served())
-        kinds = _common(here, there)
-        objects, source_nodes, existing, target_nodes, daemons, pods = await asyncio.gather(
-            self._list_all(self._source, kinds),
-            self._list(self._source, NODE, ""),
-            self._list_all(self._target, _for_target(there, kinds)),
-            self._list(self._target, NODE, ""),
-            self._list(self._target, DAEMONSET, ""),
-            self._list(self._target, POD, ""),
+        kinds, moving = _common(here, there), frozenset(self._namespaces)
+        old, new = Reading(moving, _written), Reading(moving, is_ours)
+        (objects, existing), (source_nodes, target_nodes, daemons, pods), versions, meshes = await asyncio.gather(
+            asyncio.gather(
+                self._list_all(self._source, kinds, old), self._list_all(self._target, _for_target(there, kinds), new)
+            ),
+            asyncio.gather(
+                self._list(self._source, NODE, ""),
+                *(self._list(self._target, kind, "") for kind in (NODE, DAEMONSET, POD)),
+            ),
+            asyncio.gather(self._source.version(), self._target.version()),
+            asyncio.gather(detect(self._source), detect(self._target)),
         )
-        owners = find_owners(objects)
-        applied, ours = find_applied(objects), find_ours(existing)
-        for item in (*objects, *existing):
-            slim(item)
+        told = old.seal(objects)
         workloads = find_workloads(objects)
         services = find_services(objects, workloads)
-        source_version, target_version, source_linkerd, target_linkerd = await asyncio.gather(
-            self._source.version(), self._target.version(), detect(self._source), detect(self._target)
-        )
         return Inventory(
             source=Platform(
                 name=self._source.name,
                 context=self._source.context.name,
-                version=source_version,
+                version=versions[0],
                 served=_versions(here),
                 nodes=tuple(read_node(node) for node in source_nodes),
-                linkerd=source_linkerd,
+                linkerd=meshes[0],
                 objects=tuple(objects),
             ),
             target=Platform(
                 name=self._target.name,
                 context=self._target.context.name,
-                version=target_version,
+                version=versions[1],
                 served=_versions(there),
                 nodes=tuple(read_node(node) for node in target_nodes),
-                linkerd=target_linkerd,
+                linkerd=meshes[1],
                 features=find_features(_versions(there), daemons),
                 objects=tuple(existing),
             ),
             workloads=workloads,
             services=services,
             edges=find_edges(objects, services, workloads),
-            owners=owners,
+            owners=tuple(owner for _, (owners, _) in told for owner in owners),
             notes=tuple(sorted(self._notes)),
-            extra={"applied": applied, "ours": ours, "used": used(pods)},
+            extra={
+                "applied": {subject(item): version for item, (_, version) in told if version},
+                "ours": [subject(item) for item, _ in new.seal(existing)],
+                "used": used(pods),
+            },
         )
 
     async def scale(self, workload: Workload, replicas: int) -> Receipt:
@@ -123,7 +127,7 @@ class KubernetesSource:
         await self._source.scale(kind, ref.name, ref.namespace, replicas)
         return Receipt(side=Side.SOURCE, ref=ref, prior=prior, version=now["metadata"]["resourceVersion"])
 
-    async def _list_all(self, k8s: Kubernetes, kinds: Iterable[Kind]) -> list[Manifest]:
+    async def _list_all(self, k8s: Kubernetes, kinds: Iterable[Kind], reading: Reading[Any]) -> list[Manifest]:
         """All objects of all kinds, each object once however many API groups serve it."""
         one_by_one = len(self._namespaces) <= FEW_NAMESPACES
         asked = [
@@ -131,23 +135,17 @@ class KubernetesSource:
             for kind in kinds
             for namespace in (self._namespaces if kind.namespaced and one_by_one else ("",))
         ]
-        pages = await asyncio.gather(*(self._list(k8s, kind, namespace) for kind, namespace in asked))
-        moving = frozenset(self._namespaces)
-        seen: set[str] = set()
-        found: list[Manifest] = []
-        for page in pages:
-            for item in page:
-                uid = item["metadata"].get("uid") or ""
-                if uid not in seen and (namespace_of(item) in moving or _wide(item, moving)):
-                    seen.add(uid)
-                    found.append(item)
+        pages = await asyncio.gather(*(self._list(k8s, kind, space, reading.take) for kind, space in asked))
+        found = list(reading.distinct(pages))
         found.sort(key=lambda item: (namespace_of(item), item["kind"], item["metadata"]["name"]))
         return found
 
-    async def _list(self, k8s: Kubernetes, kind: Kind, namespace: str) -> list[Manifest]:
+    async def _list(
+        self, k8s: Kubernetes, kind: Kind, namespace: str, keep: Callable[[Manifest], Manifest] | None = None
+    ) -> list[Manifest]:
         async with self._limit:
             try:
-                return await k8s.list(kind, namespace)
+                return (await k8s.list_at(kind, namespace, keep=keep))[0]
             except (ForbiddenError, UnavailableError, ApiError) as error:
                 if kind.kind in NEEDED or (not isinstance(error, ForbiddenError | ApiError) and not kind.group):
                     raise _missing(error, kind, k8s.name) from error
@@ -155,11 +153,10 @@ class KubernetesSource:
                 return []
 
 
-def _wide(item: Manifest, moving: frozenset[str]) -> bool:
-    """Whether a cluster-scoped object concerns us; of the Namespaces only those that move."""
-    if namespace_of(item):
-        return False
-    return item["kind"] != "Namespace" or item["metadata"]["name"] in moving
+def _written(item: Manifest) -> tuple[tuple[Owner, ...], str] | None:
+    """By whom an object is written, and at which version, where that says something."""
+    owners, version = tuple(owners_of(item)), find_version(item)
+    return (owners, version) if owners or version else None
 
 
 def _missing(error: LandbridgeError, kind: Kind, cluster: str) -> LandbridgeError:

@@ -6,18 +6,17 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterable
 
-from landbridge.model.manifest import annotations_of, kind_of, subject
+from landbridge.model.manifest import annotations_of, kind_of
 from landbridge.model.service import Manifest
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _API_VERSION = re.compile(r'"apiVersion":"([^"]+)"')
-_BOOKKEEPING = ("managedFields", "resourceVersion", "generation", "selfLink", "uid")
+_BOOKKEEPING = ("managedFields", "resourceVersion", "generation", "selfLink")
 
 
 def slim(item: Manifest) -> None:
-    """Take out, in place, what a file must not or need not hold."""
+    """Take out, in place, what a file must not or need not hold; all but the uid."""
     meta = item["metadata"]
     uid = meta.get("uid") or ""
     for field in _BOOKKEEPING:
@@ -49,26 +48,18 @@ def digest(data: dict[str, str], uid: str) -> str:
     return hmac.new(uid.encode(), text, hashlib.sha256).hexdigest()
 
 
-def find_applied(objects: Iterable[Manifest]) -> dict[str, str]:
-    """The apiVersion that people wrote, by object, where it is not the one we read: the API server converts."""
-    found: dict[str, str] = {}
-    for item in objects:
-        written = annotations_of(item).get(LAST_APPLIED)
-        if not written or item["kind"] == "Secret":
-            continue
-        match = _API_VERSION.search(written)
-        if match and match[1] != item["apiVersion"]:
-            found[subject(item)] = match[1]
-    return found
+def find_version(item: Manifest) -> str:
+    """The apiVersion that people wrote, where it is not the one we read (else empty): the API server converts."""
+    written = annotations_of(item).get(LAST_APPLIED)
+    if not written or item["kind"] == "Secret":
+        return ""
+    match = _API_VERSION.search(written)
+    return match[1] if match and match[1] != item["apiVersion"] else ""
 
 
-def find_ours(objects: Iterable[Manifest]) -> list[str]:
-    """What landbridge has applied on the target already, as subjects."""
-    return [
-        subject(item)
-        for item in objects
-        if any(
-            entry.get("manager") == "landbridge" and entry.get("operation") == "Apply"
-            for entry in item["metadata"].get("managedFields") or ()
-        )
-    ]
+def is_ours(item: Manifest) -> bool:
+    """Whether landbridge has applied this object."""
+    return any(
+        entry.get("manager") == "landbridge" and entry.get("operation") == "Apply"
+        for entry in item["metadata"].get("managedFields") or ()
+    )

@@ -5,7 +5,7 @@ Read from what they leave behind: managedFields, labels and annotations, ownerRe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from landbridge.model.inventory import Owner
@@ -31,23 +31,21 @@ _WRITERS = frozenset({"Service", "Deployment", "StatefulSet", "DaemonSet", "Cron
 _WRITERS |= {"HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget", "Namespace", "ServiceAccount"}
 
 
-def find_owners(objects: Iterable[Manifest]) -> tuple[Owner, ...]:
-    """One entry for each object and each other writer of it."""
-    found: list[Owner] = []
-    for item in objects:
-        kind = kind_of(item)
-        notes, marks = annotations_of(item), labels_of(item)
-        signed = not (_NOTES.isdisjoint(notes) and _LABELS.isdisjoint(marks))
-        signs = dict(_signs(notes, marks)) if signed else {}
-        if kind in _WRITERS:
-            for manager in _managers(item):
-                signs.setdefault(*manager)
-        if signs:
-            ref = ObjectRef.of(item)
-            found += [Owner(ref=ref, by=by, evidence=evidence) for by, evidence in signs.items()]
-        if kind in {"HorizontalPodAutoscaler", "ScaledObject"}:
-            found += _scaled(item)
-    return tuple(found)
+def owners_of(item: Manifest) -> Iterator[Owner]:
+    """One entry for each other writer of an object, and for the target of an autoscaler."""
+    kind = kind_of(item)
+    notes, marks = annotations_of(item), labels_of(item)
+    signed = not (_NOTES.isdisjoint(notes) and _LABELS.isdisjoint(marks))
+    signs = dict(_signs(notes, marks)) if signed else {}
+    if kind in _WRITERS:
+        for manager in _managers(item):
+            signs.setdefault(*manager)
+    if signs:
+        ref = ObjectRef.of(item)
+        for by, evidence in signs.items():
+            yield Owner(ref=ref, by=by, evidence=evidence)
+    if kind in {"HorizontalPodAutoscaler", "ScaledObject"}:
+        yield from _scaled(item)
 
 
 def _signs(notes: Mapping[str, str], marks: Mapping[str, str]) -> Iterator[tuple[str, str]]:

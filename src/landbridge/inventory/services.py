@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from landbridge.model.inventory import Service
 from landbridge.model.manifest import (
@@ -87,12 +88,14 @@ def _service(manifest: Manifest, by_label: Mapping[tuple[str, str, str], list[Te
 
 
 def _port(port: Fields) -> Port:
-    return Port(
-        name=port.get("name") or "",
-        port=int(port["port"]),
-        protocol=protocol_of(port),
-        target=str(port.get("targetPort", port["port"])),
-    )
+    number = int(port["port"])
+    return _made(port.get("name") or "", number, protocol_of(port), str(port.get("targetPort", number)))
+
+
+@lru_cache(maxsize=4096)
+def _made(name: str, port: int, protocol: Protocol, target: str) -> Port:
+    """Most Services have one of a few ports."""
+    return Port(name=name, port=port, protocol=protocol, target=target)
 
 
 def protocol_of(port: Fields) -> Protocol:

@@ -63,7 +63,8 @@ def parse(name: str, namespace: str, counters: Mapping[str, Any], state: Mapping
     total: dict[ServiceId, int] = {}
     for key, route in counters["routes"].items():
         service = _service(key)
-        total[service] = total.get(service, 0) + sum(int(side["total"]) for side in route["backends"].values())
+        sides = (*route["backends"].values(), route.get("nobody") or {"total": 0})
+        total[service] = total.get(service, 0) + sum(int(side["total"]) for side in sides)
     if total and not state["connections"]:
         raise ValueError("its Envoy does not say which connections it holds")
     held: dict[ServiceId, int] = dict.fromkeys(total, 0)

@@ -17,10 +17,13 @@ from landbridge.model.service import Manifest, Route, ServiceId, Side
 
 PORT = 15020
 WAYPOINTS = "landbridge.dev/role=waypoint"
-COPIED = "|copied"  # cannot be in a name
+COPIED, NOBODY = "|copied", "|nobody"  # cannot be in a name
 
 SAME_START = 3000
 """Milliseconds by which Envoy's start may seem to move: it is told as whole seconds of uptime before now."""
+
+SHORT = 8
+"""By so much a count may be read short while connections come and go."""
 
 _AT, _START = "@at", "@start"  # kept in the cursor beside the series, in milliseconds
 
@@ -102,7 +105,7 @@ def _checked(counters: Any) -> Mapping[str, Any]:
     float(counters["at"])
     float(counters["envoy_start"])
     for route in counters["routes"].values():
-        for backend in (*route["backends"].values(), *(route.get("shadow") or {}).values()):
+        for backend in _counted(route).values():
             int(backend["total"])
             int(backend["bad"])
             {str(bound): int(n) for bound, n in (backend.get("slower_ms") or {}).items()}
@@ -149,41 +152,68 @@ def _add(
 ) -> dict[str, int]:
     """Add what one pod counted since the last look; its part of the new cursor."""
     now = {_AT: int(float(counters["at"]) * 1000), _START: int(float(counters["envoy_start"]) * 1000)}
-    same = last is not None and abs(now[_START] - last.get(_START, 0)) < SAME_START
+    same = last is not None and _is_same(last, now)
     if last is not None and same:
         now[_START] = last[_START]
     if last is not None and same and now[_AT] <= last.get(_AT, 0):
         _note_weights(tallies, scrape, counters)
         return dict(last)  # the same answer again, or one that was overtaken: it counts nothing
     _note_weights(tallies, scrape, counters)
-    fresh = last is None
     reset = last is not None and not same
     for key, route in counters["routes"].items():
         namespace, name, _ = key.split("/")
         tally = tallies.get(ServiceId(namespace, name))
-        counted = _counted(route)
-        series = {f"{key} {b} {what}": n for b, counts in counted.items() for what, n in _flat(counts)}
-        now |= {prefix_uid(scrape.namespace, k): v for k, v in series.items()}
-        if tally is None:
-            continue
-        before = {} if last is None or reset else {k: last.get(prefix_uid(scrape.namespace, k), 0) for k in series}
-        if any(series[k] < before.get(k, 0) for k in series):
-            reset, before = True, {}
-        tally.restarted |= reset
-        for backend, counts in counted.items() if not fresh else ():
+        if tally is not None:
+            tally.restarted |= reset
+        for backend, counts in _counted(route).items():
+            names_of = {w: prefix_uid(namespace, f"{key} {backend} {w}") for w, _ in _flat(counts)}
+            past = {} if last is None or reset else {w: last.get(known, 0) for w, known in names_of.items()}
+            delta, again = _since(dict(_flat(counts)), past)
+            now |= {known: past.get(w, 0) * (not again) + delta[w] for w, known in names_of.items()}
+            if tally is None or last is None:
+                continue
             of, copied, _ = backend.partition(COPIED)
-            side = scrape.side if of == f"{name}-leaf" else scrape.side.other
-            delta = {w: series[f"{key} {backend} {w}"] for w, _ in _flat(counts)}
-            delta = {w: n - before.get(f"{key} {backend} {w}", 0) for w, n in delta.items()}
+            tally.restarted |= again and not copied  # copies' counts go with their listener, when it has drained
+            side = _side(scrape.side, name, of if of != NOBODY else _heaviest(route))
             sides = (tally.shadows if copied else tally.sides).setdefault(names[scrape.side], {})
             sides[side] = _plus(sides.get(side, Count()), delta)
     return now
 
 
+def _is_same(last: Mapping[str, int], now: Mapping[str, int]) -> bool:
+    """Whether this is the Envoy of the last look.
+
+    Where nobody has a core to spare, an answer is late and the start that it tells seems to have moved by seconds. An
+    Envoy that has run for longer than since the last look was not started since: what it counted is no news.
+    """
+    moved = abs(now[_START] - last.get(_START, 0)) >= SAME_START
+    return not moved or now[_AT] - now[_START] > now[_AT] - last.get(_AT, 0) + SAME_START
+
+
+def _since(counts: Mapping[str, int], past: Mapping[str, int]) -> tuple[dict[str, int], bool]:
+    """What was added since, and whether the same Envoy counts from zero again, as for a listener that was made anew.
+
+    Counts of connections are differences of what is read while it changes: a few less than before are no new start.
+    """
+    again = any(n + SHORT < past.get(w, 0) for w, n in counts.items())
+    delta = {w: max(0, n - (0 if again else past.get(w, 0))) for w, n in counts.items()}
+    return delta | {"bad": min(delta["bad"], delta["total"])}, again
+
+
 def _counted(route: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """What is counted by backend, and beside it, under another name, what is compared while some is copied."""
     beside = {f"{backend}{COPIED}": counts for backend, counts in (route.get("shadow") or {}).items()}
-    return {**route["backends"], **beside}
+    return {**route["backends"], **({NOBODY: route["nobody"]} if "nobody" in route else {}), **beside}
+
+
+def _heaviest(route: Mapping[str, Any]) -> str:
+    """The backend to blame for a connection that nobody took: Envoy does not say for whom it was drawn."""
+    weights: Mapping[str, int] = route.get("weights") or {}
+    return max(weights, key=weights.__getitem__, default="")
+
+
+def _side(here: Side, service: str, backend: str) -> Side:
+    return here if backend == f"{service}-leaf" else here.other
 
 
 def _note_weights(tallies: Mapping[ServiceId, Tally], scrape: Scrape, counters: Mapping[str, Any]) -> None:

@@ -85,31 +85,39 @@ def shift(service: ServiceId, migration: Migration, callers: str = "") -> Iterat
 
     `callers` is what the first weight does beside its percent.
     """
-    dwells = (migration.dwell_of(service), migration.max_dwell)
-    rate = migration.service(service).request_rate
-    shadow = migration.shadow_of(service)
+    shadow, rate = migration.shadow_of(service), migration.service(service).request_rate
+    odds = (rate, migration.alpha, migration.beta)
+    ramp = _ramp(migration.steps_of(service), migration.dwell_of(service), migration.max_dwell, *odds, callers)
     if shadow.percent:
-        note = copied(shadow.percent, shadow.dwell, rate, alpha=migration.alpha, beta=migration.beta)
-        yield act(service, "shadow", ActKind.SHADOW, note, percent=shadow.percent, dwell=shadow.dwell)
-    for percent, dwell, note in _ramp(migration.steps_of(service), *dwells, rate, migration.alpha, migration.beta):
-        note = "; ".join(filter(None, (callers, note)))
-        callers = ""
-        yield act(service, f"weight-{percent}", ActKind.WEIGHT, note, percent=percent, dwell=dwell)
+        ramp = (_copied(shadow.percent, shadow.dwell, *odds), *ramp)
+    owner = f"{service.namespace}/{service.name}/"
+    for name, kind, note, args in ramp:
+        yield Act(id=owner + name, kind=kind, args=args, guards=GUARDS[kind], note=note)
     yield act(service, "finish", ActKind.FINISH)
     yield act(service, "soak", ActKind.SOAK, seconds=migration.soak_of(service))
 
 
+Step = tuple[str, ActKind, str, Mapping[str, Any]]
+
+
 @lru_cache(maxsize=1024)
 def _ramp(
-    steps: tuple[int, ...], least: float, most: float, rate: float | None, alpha: float, beta: float
-) -> tuple[tuple[int, float, str], ...]:
-    """Each step's percent, dwell and forecast; services without settings of their own share one ramp."""
-    made = []
+    steps: tuple[int, ...], least: float, most: float, rate: float | None, alpha: float, beta: float, callers: str
+) -> tuple[Step, ...]:
+    """Each step's weight, dwell and forecast; services without settings of their own share one ramp."""
+    made: list[Step] = []
     for percent in steps:
         dwell = stretch(percent, least, most, rate, alpha=alpha, beta=beta)
         note = forecast(percent, dwell, rate, alpha=alpha, beta=beta)
-        made.append((percent, dwell, note + f"; stretched from {least:g} s" if dwell > least else note))
+        note = note + f"; stretched from {least:g} s" if dwell > least else note
+        note = "; ".join(filter(None, (callers, note))) if percent == steps[0] else note
+        made.append((f"weight-{percent}", ActKind.WEIGHT, note, {"percent": percent, "dwell": dwell}))
     return tuple(made)
+
+
+def _copied(percent: int, dwell: float, rate: float | None, alpha: float, beta: float) -> Step:
+    note = copied(percent, dwell, rate, alpha=alpha, beta=beta)
+    return "shadow", ActKind.SHADOW, note, {"percent": percent, "dwell": dwell}
 
 
 def leave(owner: ServiceId, services: Sequence[ServiceId], movers: Sequence[Mover]) -> Iterator[Act]:

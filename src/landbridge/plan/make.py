@@ -19,33 +19,34 @@ from landbridge.garbage import resting
 from landbridge.laws import twosided
 from landbridge.laws.weights import check_percent
 from landbridge.model.catalog import Catalog
-from landbridge.model.inventory import Finding, Inventory
+from landbridge.model.inventory import Finding
 from landbridge.model.plan import Act, Bounds, Plan, ServicePlan, Wave
 from landbridge.model.service import Limits, ServiceId
 from landbridge.plan import acts
 from landbridge.plan.order import levels
 from landbridge.plan.scope import Mover, Scope
-from landbridge.settings.migration import Migration, full_retry
+from landbridge.settings.migration import Migration, Policies, full_retry
 
 GROUND, JOIN, LEAVE = "ground", "join", "leave"
 _NAMED = attrgetter("service.namespace", "service.name")
 
 
 @resting()
-def make(inventory: Inventory, findings: Sequence[Finding], migration: Migration, catalog: Catalog) -> Plan:
+def make(facts: Facts, findings: Sequence[Finding], catalog: Catalog) -> Plan:
     """The plan; the same input in any order gives the same plan.
 
     Raises BlockedError while a blocker is open, DocumentError where a step is not one that the router can take.
     """
     _refuse_blockers(findings)
-    scope = Scope(facts=Facts(inventory=inventory, migration=migration))
+    scope, migration = Scope(facts=facts), facts.migration
     _check_steps(scope, migration, catalog)
     _check_metrics(scope, migration)
     moves = _moves(scope, migration, catalog)
     waves = [_ground(scope, migration), _join(scope, migration), *moves, _leave(scope, migration)]
     kept = tuple(wave for wave in waves if wave.services)
     _check_approvals(migration, kept)
-    return Plan(source=inventory.source.name, target=inventory.target.name, waves=kept, bounds=_bounds(migration))
+    ends = facts.inventory
+    return Plan(source=ends.source.name, target=ends.target.name, waves=kept, bounds=_bounds(migration))
 
 
 def _refuse_blockers(findings: Sequence[Finding]) -> None:
@@ -169,7 +170,9 @@ def _join(scope: Scope, migration: Migration) -> Wave:
 def _joining(scope: Scope, migration: Migration, service: ServiceId) -> Iterable[Act]:
     size, mesh = _size(scope, service), scope.facts.mesh
     if mesh.leaves:
-        return acts.join(service, migration, migration.router, size, scope.facts.called.get(service, ()))
+        enforced = migration.data_plane.policies is Policies.ENFORCE
+        pods = scope.facts.called.get(service, ()) if enforced else ()
+        return acts.join(service, migration, migration.router, size, pods)
     routed = scope.facts.routed[service]
     return acts.link(service, size, mesh.name, routed.routers, routed.domains)
 

@@ -2,7 +2,7 @@
 
 Prints one JSON line a second with everything so far: nothing is dropped silently. `stale` counts requests that were
 sent on a kept connection which had been closed before any answer came, and were sent again on a new one, as every
-HTTP client does (RFC 9112, 9.3.1); it is shown and not a failure.
+HTTP client does (RFC 9112, 9.3.1); it is shown and not a failure. SIDE asks for that side by header.
 """
 
 # ruff: noqa: TID251, BLE001, T201 - it runs in a pod, on the standard library alone
@@ -10,11 +10,13 @@ HTTP client does (RFC 9112, 9.3.1); it is shown and not a failure.
 import asyncio
 import collections
 import json
+import os
 import socket
 import sys
 import time
 
 HOST, RATE, HELD = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+ASKED = f"x-landbridge-side: {side}\r\n".encode() if (side := os.environ.get("SIDE")) else b""
 Answer = tuple[int, dict[str, str]]
 ADDRESS = socket.gethostbyname(HOST)  # once: name servers are not under test here
 COUNT: collections.Counter[str] = collections.Counter()
@@ -24,7 +26,7 @@ IDLE: collections.deque[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = col
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, close: bool) -> Answer:
-    extra = b"connection: close\r\n" if close else b""
+    extra = ASKED + (b"connection: close\r\n" if close else b"")
     writer.write(b"GET / HTTP/1.1\r\nhost: " + HOST.encode() + b"\r\n" + extra + b"\r\n")
     head = await reader.readuntil(b"\r\n\r\n")
     lines = head.decode().lower().split("\r\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landbridge.assess import assess
+from landbridge.assess import Facts, assess
 from landbridge.catalog import get_catalog
 from landbridge.lab.landscape import objects
 from landbridge.lab.landscape.services import BUILT, COUNT, SUBJECTS, TIERS, flipped, members, platform
@@ -34,10 +34,10 @@ def test_every_call_goes_down_to_one_that_is_there(count: int) -> None:
 def test_waves_come_out_of_who_calls_whom() -> None:
     accepted = [{"check": "last-bake", "reason": "too quiet to decide", "date": "2026-11-21"}]
     settings = migration(namespaces=tuple(SUBJECTS), steps=[100], accepted=accepted)
-    there = inventory(objects.landscape(members()))
-    findings = assess(there, settings)
+    facts = Facts(inventory(objects.landscape(members())), settings)
+    findings = assess(facts)
     assert {finding.check for finding in findings if finding.accepted} == {"last-bake"}
-    plan = make(there, findings, settings, get_catalog())
+    plan = make(facts, findings, get_catalog())
     waves = {wave.name: wave for wave in plan.waves}
     moved = [[entry.service.name for entry in waves[f"wave-{n + 1}"].services] for n in range(len(TIERS))]
     for names, role in zip(moved, TIERS, strict=True):
