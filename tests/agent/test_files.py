@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from landbridge.agent.admin import Admin, EnvoyAwayError
 from landbridge.agent.files import Files, adds, place
 from landbridge.agent.server import by_port
-from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, ROUTES_FILE, version_of
+from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, ROUTES_FILE, resource_file, version_of
 from landbridge.envoy.render import files
 from landbridge.envoy.state import Backend, Endpoint, Listener, Waypoint
 from landbridge.model.service import Protocol
@@ -60,9 +59,6 @@ class Envoy:
             LISTENERS_FILE: "listener_manager.lds.version_text",
         }
         return {"stats": [{"name": texts[name], "value": version} for name, version in seen.items()]}
-
-    async def stats(self, _: str) -> dict[str, Any]:
-        return {}
 
 
 def writer(folder: Path) -> tuple[Files, Envoy]:
@@ -124,7 +120,7 @@ def test_a_file_is_replaced_whole_and_by_rename(tmp_path: Path) -> None:
 
 def test_new_names_are_noticed() -> None:
     def document(*found: str) -> bytes:
-        return json.dumps({"resources": [{"name": name} for name in found]}).encode()
+        return resource_file("x", [{"name": name} for name in found])
 
     assert adds(None, document("a"))
     assert adds(document("a"), document("a", "b"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from landbridge.connect.identity import Authority, issue, make_authority, tls_files
-from landbridge.envoy.counters import COUNTERS_PATH, BackendCounters, counters
+from landbridge.envoy.counters import COUNTERS_PATH, BackendCounters, RouteCounters, counters
 from landbridge.envoy.state import Backend, Endpoint, Export, Gateway, Listener, Remote, Waypoint, sni
 from landbridge.model.service import Protocol
 from tests.envoy.backends import Reader, Writer, read_head
@@ -70,8 +70,11 @@ class Pair:
         await self.gateway.apply(self.exports)
 
     async def counters(self, protocol: Protocol) -> dict[str, BackendCounters]:
+        return (await self.route(protocol))["backends"]
+
+    async def route(self, protocol: Protocol) -> RouteCounters:
         stats = json.loads(await self.waypoint.get(COUNTERS_PATH))
-        return counters(stats, self.wanted)[KEY[protocol]]["backends"]
+        return counters(stats, self.wanted)[KEY[protocol]]
 
 
 def waypoint_state(at: Addresses, remote: int, *, full_retry: bool = False, affinity: bool = False) -> Waypoint:

@@ -56,6 +56,17 @@ def test_the_first_look_is_the_baseline_and_the_second_the_difference() -> None:
     assert not reading(second).restarted
 
 
+def test_a_waypoint_that_sees_nobody_on_the_target_is_told() -> None:
+    def empty(backend: str, side: Side) -> Scrape:
+        found = counters(1, (0, 0), (0, 0), side=side)
+        found["routes"]["shop/web/80"]["empty"] = [backend]
+        return scrape(side.value, found, side=side)
+
+    assert reading(look([empty("web-eks", Side.SOURCE)], {})).unseen == ("pod-source:80",)
+    assert reading(look([empty("web-leaf", Side.TARGET)], {})).unseen == ("pod-target:80",)
+    assert reading(look([empty("web-leaf", Side.SOURCE), empty("web-legacy", Side.TARGET)], {})).unseen == ()
+
+
 def test_backends_are_sides_as_each_cluster_sees_them() -> None:
     source, target = counters(1, (0, 0), (0, 0)), counters(1, (0, 0), (0, 0), side=Side.TARGET)
     first = look([scrape("a", source), scrape("b", target, side=Side.TARGET)], {})

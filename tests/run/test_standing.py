@@ -154,11 +154,14 @@ class Watched:
             say=lambda _: None,
         )
 
-    async def act(self, switches: TwoSided) -> Ending:
+    async def act(self, switches: TwoSided, percent: int = 5, previous: int = 5) -> Ending:
         """What a weight act does with the observer."""
         await self.observer.prepare(self.service)
         live = await switches.read()
-        result = await self.observer.watch(self.job(5), switches, live, percent=5, previous=5, first=True, dwell=1.0)
+        job = self.job(percent)
+        result = await self.observer.watch(
+            job, switches, live, percent=percent, previous=previous, first=True, dwell=1.0
+        )
         return result.ending
 
 
@@ -194,6 +197,24 @@ async def test_what_stands_never_replaces_the_watch_of_an_act(watched: Watched) 
     own = watched.observer.watches[watched.service]
     assert await watched.observer.stand(watched.job(5), switches, dwell=1.0) == ""
     assert watched.observer.watches[watched.service] is own
+    assert await asyncio.wait_for(act, 30) is Ending.DONE
+
+
+async def test_what_went_the_old_way_before_every_waypoint_obeyed_is_not_held_against_the_share(
+    watched: Watched,
+) -> None:
+    """40 services on two cores: a waypoint was 4 s late, and three requests then were enough to hold for good."""
+    switches = await watched.at(100)
+    watched.traffic.stuck[watched.service] = 5
+    act = asyncio.create_task(watched.act(switches, percent=100))
+
+    async def late() -> bool:
+        watch = watched.observer.watches.get(watched.service)
+        return watch is not None and watch.share.at is None and CLOCK.now() > watch.started + 2.5
+
+    await wait_for(late, what="looks at a waypoint that is late", within=20, clock=CLOCK)
+    assert not act.done()
+    watched.traffic.stuck.clear()
     assert await asyncio.wait_for(act, 30) is Ending.DONE
 
 

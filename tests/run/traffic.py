@@ -41,13 +41,15 @@ class Traffic:
         for k8s, backend in ((self.source, f"{service.name}-eks"), (self.target, f"{service.name}-leaf")):
             split = await k8s.get(TRAFFICSPLIT, service.name, service.namespace)
             percent = {b["service"]: b["weight"] for b in split["spec"]["backends"]}[backend]
+            if k8s is self.target:
+                percent = self.stuck.get(service, percent)
             new = self.requests * percent // 100
             failed = round(new * self.bad.get(service, 0.0))
             counts[k8s.name] = {
                 Side.TARGET: Count(n=new, bad=failed),
                 Side.SOURCE: Count(n=self.requests - new, bad=0),
             }
-            weights[f"waypoint-{k8s.name}"] = percent if k8s is self.source else self.stuck.get(service, percent)
+            weights[f"waypoint-{k8s.name}"] = percent
         return Reading(service=service, counts=counts, weights=weights, shadows=await self._shadows(service))
 
     async def _shadows(self, service: ServiceId) -> dict[str, dict[Side, Count]]:

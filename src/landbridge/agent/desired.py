@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from landbridge.agent import endpoints, names, ports
 from landbridge.agent.lease import gone_home
 from landbridge.agent.links import LABELLED, Link, callers, remote_of
-from landbridge.agent.split import Expiry, Obeyed, Split, declared, obey
+from landbridge.agent.split import Declared, Expiry, Obeyed, Split, obey
 from landbridge.envoy.state import Backend, Export, Gateway, HeaderRoute, Listener, Shadow, Waypoint, by_key
 from landbridge.model.exports import Exports, is_flat
 from landbridge.model.service import Manifest, Protocol
@@ -95,7 +95,8 @@ def waypoint(
     monotonic. `callers` are the networks that may call, by `<service>/<port>`; who is not named is called by all.
     """
     adopted = sorted({item.service for item in allocations.values() if not world.is_mirror(item.service)})
-    splits = {name: declared(name, world.splits, world.routes) for name in adopted}
+    said = Declared(world.splits, world.routes)
+    splits = {name: said.of(name) for name in adopted}
     home = _homeward(world, splits, expired_at, now)
     known = frozenset(world.services)
     obeyed = {

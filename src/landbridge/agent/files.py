@@ -17,13 +17,12 @@ from pathlib import Path
 from landbridge.agent.admin import Admin, EnvoyAwayError
 from landbridge.clock import Clock
 from landbridge.envoy import counters
-from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, ROUTES_FILE, version_of
+from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, ROUTES_FILE, split, version_of
 from landbridge.envoy.render import steps
 
 File = tuple[str, bytes]
 ACK_SECONDS = 5.0
 ACK_POLL = 0.005
-WARMING = r"^(cluster_manager\.warming_clusters|listener_manager\.total_listeners_warming)$"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +46,7 @@ class Acknowledged:
 
 def adds(old: bytes | None, new: bytes) -> bool:
     """Whether the new file names resources that the old one did not have."""
-    names = {item["name"] for item in json.loads(old)["resources"]} if old else set()
-    return any(item["name"] not in names for item in json.loads(new)["resources"])
+    return not split(new).keys() <= (split(old).keys() if old else set())
 
 
 class Files:
@@ -82,7 +80,7 @@ class Files:
             versions, refused, warming = await self._ask()
             late = sorted(name for name in self._wanted if self._is_late(name, versions))
             problem = f"Envoy does not obey {', '.join(late)} (refused so far: {refused})" if late else ""
-            if not problem and warming.get("listener_manager.total_listeners_warming"):
+            if not problem and warming[LISTENERS_FILE]:
                 problem = "a listener of Envoy is not ready yet"
         except EnvoyAwayError as error:
             problem = error.what
@@ -97,20 +95,21 @@ class Files:
             return True
         end = self._clock.monotonic() + ACK_SECONDS
         while self._clock.monotonic() < end:
+            asked = self._clock.monotonic()
             try:
                 versions, _, warming = await self._ask()
             except EnvoyAwayError:
                 return True
-            waits = name == CLUSTERS_FILE and warming.get("cluster_manager.warming_clusters")
+            waits = name == CLUSTERS_FILE and warming[CLUSTERS_FILE]
             if versions.get(name) == self._wanted[name] and not waits:
                 return True
-            await self._clock.sleep(ACK_POLL)
+            await self._clock.sleep(max(ACK_POLL, 2 * (self._clock.monotonic() - asked)))  # asking a large one is work
         return False
 
     async def _ask(self) -> tuple[dict[str, str], dict[str, int], dict[str, int]]:
         """Versions and refusals by file, and how many clusters and listeners are warming."""
         stats = await self._admin.json(counters.VERSIONS_PATH)
-        return counters.acknowledged(stats), counters.refused(stats), await self._admin.stats(WARMING)
+        return counters.acknowledged(stats), counters.refused(stats), counters.warming(stats)
 
     def _is_late(self, name: str, versions: Mapping[str, str]) -> bool:
         """Whether Envoy should obey a file and does not; a file that nothing subscribes to yet is not late."""

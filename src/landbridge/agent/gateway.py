@@ -14,7 +14,7 @@ from landbridge.agent.files import Files
 from landbridge.agent.leader import Election
 from landbridge.agent.linkbook import POLL_SECONDS, LinkBook
 from landbridge.agent.options import Options
-from landbridge.agent.watching import Signal, Watch, Watches
+from landbridge.agent.watching import Pace, Signal, Watch, Watches
 from landbridge.clients.kubernetes import ENDPOINTSLICE, NAMESPACE, SERVICE, Kubernetes
 from landbridge.envoy.render import files
 from landbridge.envoy.state import Waypoint
@@ -35,6 +35,7 @@ class GatewayAgent:
         self._writer = writer
         self._signal = Signal()
         self._duty_signal = Signal()
+        self._pace = Pace(k8s.clock, self._signal, most=2.0)  # Envoy reads a door of 3 MB for each of 409 exports
         self._services = Watch(k8s, SERVICE, signal=self._duty_signal)
         self._slices = Watch(k8s, ENDPOINTSLICE, signal=self._duty_signal)
         for watch in (self._services, self._slices):
@@ -60,7 +61,9 @@ class GatewayAgent:
                 if not self._watches.synced or not self._book.known:
                     continue
                 if woken or not self._writer.acknowledged.active:
-                    await self._obey()
+                    await self._pace.rest()
+                    with self._pace.work():
+                        await self._obey()
                 else:
                     await self._writer.check()
 

@@ -18,7 +18,7 @@ from landbridge.agent.likeness import is_own, unit_of
 from landbridge.agent.links import Link
 from landbridge.agent.mirrors import Create, Delete, Here, Skip, Update
 from landbridge.agent.remote import Remote
-from landbridge.agent.split import declared
+from landbridge.agent.split import Declared
 from landbridge.agent.watching import Signal, Watch
 from landbridge.clients.answers import ConflictError, ForbiddenError, NotFoundError
 from landbridge.clients.kubernetes import HTTPROUTE, SERVICE, TRAFFICSPLIT, Kind, Kubernetes
@@ -220,10 +220,9 @@ class Mirroring:
 
     async def _in_use(self, namespace: str, mirror: str) -> bool:
         """Whether a split of the namespace gives a mirror a weight; an unreadable answer counts as yes."""
-        splits = await self._listed(TRAFFICSPLIT, namespace)
-        routes = await self._listed(HTTPROUTE, namespace)
+        said = Declared(await self._listed(TRAFFICSPLIT, namespace), await self._listed(HTTPROUTE, namespace))
         services = {names.label(item, names.LEAF_OF) for item in self._services.within(namespace)}
-        found = [declared(name, splits, routes) for name in services if name]
+        found = [said.of(name) for name in services if name]
         return any(weights.get(mirror) for split in found if split for weights in split.weights.values())
 
     async def _listed(self, kind: Kind, namespace: str) -> list[Manifest]:

@@ -39,6 +39,15 @@ class Allocation:
 
 
 Allocations = Mapping[str, Allocation]
+ByService = Mapping[str, Allocations]
+
+
+def by_service(have: Allocations) -> dict[str, dict[str, Allocation]]:
+    """The allocations of each Service."""
+    found: dict[str, dict[str, Allocation]] = {}
+    for key, item in have.items():
+        found.setdefault(item.service, {})[key] = item
+    return found
 
 
 def read(record: Manifest | None) -> dict[str, Allocation]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import structlog
 
@@ -12,14 +12,13 @@ from landbridge.agent import direct, names, ports, restore, slices
 from landbridge.agent.confirm import Confirmations
 from landbridge.agent.desired import World
 from landbridge.agent.restoring import carry_out, is_labelled
+from landbridge.agent.several import several
 from landbridge.agent.watching import Signal, Watch, Watches
 from landbridge.clients.answers import ConflictError, NotFoundError
 from landbridge.clients.kubernetes import CONFIGMAP, POD, SERVICE, Kubernetes
 from landbridge.model.service import Manifest
 
 log = structlog.get_logger()
-T = TypeVar("T")
-AT_ONCE = 24
 Ready = Callable[[Manifest], bool | None]
 Pods = Callable[[Manifest], Sequence[Manifest] | None]
 
@@ -76,9 +75,10 @@ class Space:
         allocations = await self._allocate(world)
         if allocations is None:
             return True
-        waits = [await self._apex(world, item, pods, allocations) for item in _leaves(world)]
-        waits += await _many(self._mirror(world, item, pods, allocations, mirror_ready) for item in _mirrors(world))
-        waits += await _many(self._direct(world, item, mirror_ready, pods_of) for item in _directs(world))
+        of = ports.by_service(allocations)
+        waits = await several(self._apex(world, item, pods, of) for item in _leaves(world))
+        waits += await several(self._mirror(world, item, pods, of, mirror_ready) for item in _mirrors(world))
+        waits += await several(self._direct(world, item, mirror_ready, pods_of) for item in _directs(world))
         await self._annotate(world, allocations)
         await self._orphans(world)
         if waiting := any(waits) or any(item.draining for item in allocations.values()):
@@ -144,7 +144,7 @@ class Space:
             for service in [*_leaves(world), *_mirrors(world)]
         ]
         late = [(service, text) for service, text in found if names.annotation(service, names.PORTS) != text]
-        await _many(self._annotation(service, names.PORTS, text) for service, text in late)
+        await several(self._annotation(service, names.PORTS, text) for service, text in late)
 
     async def _annotation(self, service: Manifest, key: str, value: str | None) -> None:
         meta = service["metadata"]
@@ -160,7 +160,7 @@ class Space:
         except (ConflictError, NotFoundError):
             return
 
-    async def _apex(self, world: World, leaf: Manifest, pods: list[slices.Pod], listen: ports.Allocations) -> bool:
+    async def _apex(self, world: World, leaf: Manifest, pods: list[slices.Pod], of: ports.ByService) -> bool:
         """Our slices of one adopted Service; True when something is awaited."""
         name = names.label(leaf, names.LEAF_OF)
         apex = world.services.get(name)
@@ -171,7 +171,7 @@ class Space:
             return await self._release(name, world)
         if state not in ("adopting", "adopted"):
             return self._note(name, f"the leaf's state {state!r} is not known")
-        waits = await self._point(world, apex, pods, listen, first=state == "adopting")
+        waits = await self._point(world, apex, pods, of.get(name, {}), first=state == "adopting")
         if state == "adopted":
             waits = await self._restore(world, apex, leaf) or waits
         return waits
@@ -181,7 +181,7 @@ class Space:
     ) -> bool:
         """Write our slices for an apex: of confirmed pods, and the `first` time only when every pod is confirmed."""
         name = service["metadata"]["name"]
-        numbers = [item.listen for item in listen.values() if item.service == name and not item.draining]
+        numbers = [item.listen for item in listen.values() if not item.draining]
         ready = [pod for pod in pods if pod.ready]
         good = [pod for pod in ready if self._confirmed.has(pod, numbers)]
         have = {item["addressType"]: item for item in world.slices.get(name, ()) if names.ours(item)}
@@ -193,14 +193,15 @@ class Space:
         return len(good) < len(ready)
 
     async def _mirror(
-        self, world: World, mirror: Manifest, pods: list[slices.Pod], listen: ports.Allocations, mirror_ready: Ready
+        self, world: World, mirror: Manifest, pods: list[slices.Pod], of: ports.ByService, mirror_ready: Ready
     ) -> bool:
         """The slices of a mirror: waypoint pods, ready as long as the far end answers."""
         name = mirror["metadata"]["name"]
         answers = mirror_ready(mirror)
         if answers is None:
             return self._note(name, "the other cluster was not probed yet")
-        numbers = [item.listen for item in listen.values() if item.service == name]
+        listen = of.get(name, {})
+        numbers = [item.listen for item in listen.values()]
         ready = [pod for pod in pods if pod.ready]
         good = [pod for pod in ready if self._confirmed.has(pod, numbers)]
         have = {item["addressType"]: item for item in world.slices.get(name, ()) if names.ours(item)}
@@ -281,17 +282,6 @@ def _directs(world: World) -> list[Manifest]:
     """Mirrors of ours that no waypoint stands before: headless ones and flat ones."""
     found = sorted(world.services.items())
     return [item for _, item in found if names.is_mirror(item) and direct.is_direct(item)]
-
-
-async def _many(work: Iterable[Awaitable[T]]) -> list[T]:
-    """Do all of these, some at a time: a write each, and there may be thousands."""
-    slots = asyncio.Semaphore(AT_ONCE)
-
-    async def one(item: Awaitable[T]) -> T:
-        async with slots:
-            return await item
-
-    return list(await asyncio.gather(*map(one, work)))
 
 
 def _pointed(world: World) -> list[Manifest]:

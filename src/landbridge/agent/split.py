@@ -71,13 +71,30 @@ class Obeyed:
 
 def declared(service: str, splits: Iterable[Manifest], routes: Iterable[Manifest]) -> Split | None:
     """The split of a Service, or None; of two mechanisms for one Service every agent obeys the TrafficSplit."""
-    found = [_trafficsplit(item) for item in splits if (item.get("spec") or {}).get("service") == service]
-    found += [_httproute(item, service) for item in routes if _is_parent(item, service)]
-    if len(found) < 2:
-        return found[0] if found else None
-    first = found[0]
-    note = f"{len(found)} splits for one Service: {first.source} is obeyed"
-    return first if first.problem else replace(first, problem=note)
+    return Declared(splits, routes).of(service)
+
+
+class Declared:
+    """The splits of a namespace, sorted by Service once: hundreds of Services ask."""
+
+    def __init__(self, splits: Iterable[Manifest], routes: Iterable[Manifest]) -> None:
+        self._splits: dict[str, list[Manifest]] = {}
+        self._routes: dict[str, list[Manifest]] = {}
+        for item in splits:
+            self._splits.setdefault(str((item.get("spec") or {}).get("service")), []).append(item)
+        for item in routes:
+            for service in _parents(item):
+                self._routes.setdefault(service, []).append(item)
+
+    def of(self, service: str) -> Split | None:
+        """The split of one Service."""
+        found = [_trafficsplit(item) for item in self._splits.get(service, ())]
+        found += [_httproute(item, service) for item in self._routes.get(service, ())]
+        if len(found) < 2:
+            return found[0] if found else None
+        first = found[0]
+        note = f"{len(found)} splits for one Service: {first.source} is obeyed"
+        return first if first.problem else replace(first, problem=note)
 
 
 def obey(
@@ -159,9 +176,10 @@ def _httproute(item: Manifest, service: str) -> Split:
     return _terms(item, service, source, weights)
 
 
-def _is_parent(item: Manifest, service: str) -> bool:
+def _parents(item: Manifest) -> set[str]:
+    """The Services that an HTTPRoute divides."""
     parents = (item.get("spec") or {}).get("parentRefs") or ()
-    return any(parent.get("kind") == "Service" and parent.get("name") == service for parent in parents)
+    return {str(parent.get("name")) for parent in parents if parent.get("kind") == "Service"}
 
 
 def _terms(item: Manifest, service: str, source: str, weights: Mapping[int, Weights], problem: str = "") -> Split:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Self
 
 from landbridge.clients.informer import Change, Informer, Keep
 from landbridge.clients.kubernetes import Kind, Kubernetes
+from landbridge.clock import Clock
 from landbridge.errors import LandbridgeError
 from landbridge.model.service import Manifest
 
 SPLIT_SECONDS = 5.0  # how long a dead connection may hide a written weight; every other watch may take longer
 WATCH_SECONDS = 20.0
 ABSENT_SECONDS = 15.0
+LIGHT = 0.05  # seconds: a few dozen Services, for which nobody has to wait
 
 
 class Signal:
@@ -22,6 +24,7 @@ class Signal:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._urgent = asyncio.Event()
         self.namespaces: set[str] = set()
 
     def wake(self, _: str = "", item: Manifest | None = None) -> None:
@@ -29,6 +32,20 @@ class Signal:
         if item is not None:
             self.namespaces.add(item["metadata"].get("namespace") or "")
         self._event.set()
+
+    def hurry(self, kind: str = "", item: Manifest | None = None) -> None:
+        """Something changed that must not wait until other changes are through, such as a weight."""
+        self.wake(kind, item)
+        self._urgent.set()
+
+    async def rest(self, seconds: float) -> None:
+        """Let changes come together for so long, or until one is urgent; all of them count as looked at then."""
+        if seconds > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._urgent.wait()
+        self._urgent.clear()
+        self._event.clear()
 
     def pass_on(self, namespaces: set[str]) -> None:
         """Something changed in these namespaces, as another signal has told."""
@@ -53,6 +70,40 @@ class Signal:
         return True
 
 
+class Pace:
+    """Keeps work that every change asks for from taking a whole core while changes come by the hundred.
+
+    What has just taken longer than `LIGHT` rests `times` as long, `most` seconds at most; an urgent change waits as
+    long as the work took. Where changes are rare, or the work is light, nothing waits.
+    """
+
+    def __init__(self, clock: Clock, signal: Signal, *, times: float = 8.0, most: float = 1.0) -> None:
+        self._clock = clock
+        self._signal = signal
+        self._times = times
+        self._most = most
+        self._ended = self._took = float("-inf")
+
+    async def rest(self) -> None:
+        """Until the work may be done again."""
+        took = self._took if self._took > LIGHT else 0.0
+        since = self._clock.monotonic() - self._ended
+        if (left := min(self._most, took) - since) > 0:
+            await self._clock.sleep(left)
+            since += left
+        await self._signal.rest(min(self._most, self._times * took) - since)
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """The work."""
+        began = self._clock.monotonic()
+        try:
+            yield
+        finally:
+            self._ended = self._clock.monotonic()
+            self._took = self._ended - began
+
+
 def lean(item: Manifest) -> Manifest:
     """An object without what no agent reads: who wrote which field is more than all the rest."""
     item["metadata"].pop("managedFields", None)
@@ -74,12 +125,13 @@ class Watch:
         seconds: float = WATCH_SECONDS,
         optional: bool = False,
         keep: Keep = lean,
+        urgent: bool = False,
     ) -> None:
         self._informer = Informer(
             k8s, kind, namespace, labels=labels, fields=fields, seconds=seconds, on_change=self._note, keep=keep
         )
         self._spaces: dict[str, dict[tuple[str, str], Manifest]] = {}
-        self._listeners: list[Change] = [signal.wake]
+        self._listeners: list[Change] = [signal.hurry if urgent else signal.wake]
         self._signal = signal
         self._optional = optional
         self._absent = asyncio.Event()

@@ -16,8 +16,8 @@ from landbridge.agent.links import by_address
 from landbridge.agent.options import Options
 from landbridge.agent.reach import Reach, active
 from landbridge.agent.resolver import Resolver
-from landbridge.agent.split import Obeyed, declared
-from landbridge.agent.watching import SPLIT_SECONDS, Signal, Watch, Watches
+from landbridge.agent.split import Declared, Obeyed
+from landbridge.agent.watching import SPLIT_SECONDS, Pace, Signal, Watch, Watches
 from landbridge.clients.kubernetes import CONFIGMAP, ENDPOINTSLICE, HTTPROUTE, SERVICE, TRAFFICSPLIT, Kubernetes
 from landbridge.envoy.render import files
 from landbridge.envoy.state import Waypoint
@@ -50,8 +50,10 @@ class WaypointAgent:
         space = options.namespace
         self._services = Watch(k8s, SERVICE, space, signal=self._signal)
         self._slices = Watch(k8s, ENDPOINTSLICE, space, signal=self._signal)
-        self._splits = Watch(k8s, TRAFFICSPLIT, space, signal=self._signal, seconds=SPLIT_SECONDS, optional=True)
-        self._routes = Watch(k8s, HTTPROUTE, space, signal=self._signal, seconds=SPLIT_SECONDS, optional=True)
+        self._pace = Pace(k8s.clock, self._signal)
+        weights: dict[str, Any] = {"signal": self._signal, "seconds": SPLIT_SECONDS, "optional": True, "urgent": True}
+        self._splits = Watch(k8s, TRAFFICSPLIT, space, **weights)
+        self._routes = Watch(k8s, HTTPROUTE, space, **weights)
         record = f"metadata.name={names.PORT_RECORD}"
         self._record = Watch(k8s, CONFIGMAP, space, signal=self._signal, fields=record)
         self._policies = Policies(k8s, space, options.memory_dir, self._signal) if options.enforces else None
@@ -70,7 +72,9 @@ class WaypointAgent:
                 if not self._watches.synced:
                     continue
                 if woken or self._paced or not self._writer.acknowledged.active:
-                    await self._obey()
+                    await self._pace.rest()
+                    with self._pace.work():
+                        await self._obey()
                 else:
                     await self._writer.check()
 
@@ -121,7 +125,7 @@ class WaypointAgent:
             if self._leases.expired() != before:
                 log.warning("run leases that have run out changed", leases=sorted(self._leases.expired()))
                 self._remember()
-                self._signal.wake()
+                self._signal.hurry()
             await self._k8s.clock.sleep(POLL_SECONDS)
 
     async def _look_around(self) -> None:
@@ -139,8 +143,8 @@ class WaypointAgent:
 
     def _split_leases(self) -> dict[str, str]:
         """Service to run lease, for all splits that name one."""
-        world = self._world()
-        found = {name: declared(name, world.splits, world.routes) for name in self._names()}
+        said = Declared(self._splits.items, self._routes.items)
+        found = {name: said.of(name) for name in self._names()}
         return {name: split.run_lease for name, split in found.items() if split and split.run_lease}
 
     def _anybody_waits(self) -> bool:

@@ -53,7 +53,7 @@ def retire(
     for_:
         How long callers are watched for; make it longer than your rarest caller's pause.
     yes:
-        Take out what may go, one service after the other.
+        Take out what may go.
     dry_run:
         Only list, whatever else is said; the default without --yes.
     """

@@ -18,10 +18,11 @@ from landbridge.cli.output import Format, Where, columns, emit, span, talk
 from landbridge.cli.running import chosen, left_alone, open_journal
 from landbridge.clock import SystemClock, rfc3339
 from landbridge.model.journal import Entry
-from landbridge.model.plan import Act
+from landbridge.model.plan import Act, Plan
 from landbridge.report.page import render
 from landbridge.report.story import tell
 from landbridge.run import status as projection
+from landbridge.run.burnup import spark
 from landbridge.run.status import Row, Status
 
 HERE = Where()
@@ -47,7 +48,7 @@ def status(*, watch: Annotated[bool, Parameter(name=["--watch", "-w"])] = False,
         Stay and show it anew each second; with -o json or yaml one document after the other.
     """
     if not watch:
-        found, alone = _read(where)
+        found, alone = _read(where, folder.plan(where))
         emit(_plain(found) | {"left_alone": alone}, where.output, table=_table(found, alone))
         return
     folder.go(_watch(where))
@@ -55,21 +56,21 @@ def status(*, watch: Annotated[bool, Parameter(name=["--watch", "-w"])] = False,
 
 async def _watch(where: Where) -> None:
     clock = SystemClock()
+    plan = folder.plan_reader(where.file(folder.PLAN))  # of 409 services it takes seconds to read
     while where.output is not Format.TABLE:
-        found, alone = _read(where)
+        found, alone = _read(where, plan())
         sys.stdout.write("---\n" if where.output is Format.YAML else "")
         emit(_plain(found) | {"left_alone": alone}, where.output)
         sys.stdout.flush()
         await clock.sleep(EVERY)
-    with Live(_table(*_read(where)), console=talk, auto_refresh=False) as live:
+    with Live(_table(*_read(where, plan())), console=talk, auto_refresh=False) as live:
         while True:
             await clock.sleep(EVERY)
-            live.update(_table(*_read(where)), refresh=True)
+            live.update(_table(*_read(where, plan())), refresh=True)
 
 
-def _read(where: Where) -> tuple[Status, str]:
+def _read(where: Where, plan: Plan) -> tuple[Status, str]:
     """Where everything stands, and what splits do that no runner stands behind."""
-    plan = folder.plan(where)
     with open_journal(where) as journal:
         found = projection.read_status(journal, plan, SystemClock().now())
     return found, left_alone(where, plan)
@@ -78,15 +79,18 @@ def _read(where: Where) -> tuple[Status, str]:
 def _plain(found: Status) -> dict[str, Any]:
     rows = [{**asdict(row), "service": str(row.service), "phase": row.phase.value} for row in found.rows]
     head = {"at": rfc3339(found.at), "run": found.run, "running": found.running, "wave": found.wave}
-    return {**head, "guards": list(found.guards), "services": rows}
+    burned = [{"at": rfc3339(at), "home": home} for at, home in found.burn_up]
+    return {**head, "guards": list(found.guards), "moving": found.moving, "burn_up": burned, "services": rows}
 
 
 def _table(found: Status, alone: str) -> Table:
     head = ("service", "phase", "weight", "done", "left", "way back", "failed old", "failed new", "why or next")
     table = columns(head, [_cells(row) for row in found.rows])
     doing = f"{found.run} is going on, wave {found.wave}" if found.running else "no run is going on"
+    home = found.burn_up[-1][1] if found.burn_up else 0
+    line = f"home on the target: {home} of {found.moving} {spark(found.burn_up, found.moving, found.at)}".rstrip()
     more = (*found.guards, *([alone] if alone else ()))
-    table.caption = "\n".join((f"{rfc3339(found.at)[11:19]} UTC; {doing}", *map(escape, more)))
+    table.caption = "\n".join((f"{rfc3339(found.at)[11:19]} UTC; {doing}", line, *map(escape, more)))
     return table
 
 

@@ -21,6 +21,8 @@ from landbridge.clients.credentials import Credentials
 from landbridge.clients.kinds import *  # noqa: F403 - one import gives a caller the client and the kinds
 from landbridge.clients.kinds import KNOWN, NAMESPACE, Kind
 from landbridge.clients.kubeconfig import Context, load
+from landbridge.clients.lines import Lines
+from landbridge.clients.together import Together
 from landbridge.clock import Clock, SystemClock
 from landbridge.errors import AccessError
 from landbridge.model.service import Manifest
@@ -29,6 +31,7 @@ Objects = list[Manifest]  # names, because a method here is called list
 Kinds = list[Kind]
 PAGE = 500  # as kubectl asks
 MANAGER = "landbridge"
+SERVED_SECONDS = 60.0
 BUSY_TRIES = 5  # answers 429 with Retry-After come from the API server's own fairness
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -43,10 +46,13 @@ class Kubernetes:
         self.context = context
         self.clock: Clock = clock or SystemClock()
         self._credentials = Credentials(context, self.clock)
-        self._http: httpx2.AsyncClient | None = None
+        self._lines: Lines | None = None
         self._generation = 0
         self._kinds: dict[tuple[str, str], Kind] = {}
         self._served: dict[tuple[str, str], Kinds] = {}
+        self._served_at = float("-inf")
+        self.together = Together(self.list, self.clock)
+        """Lists for those who wait in numbers."""
 
     @classmethod
     @asynccontextmanager
@@ -66,9 +72,10 @@ class Kubernetes:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._http:
-            await self._http.aclose()
-            self._http = None
+        await self.together.close()
+        if self._lines:
+            await self._lines.close()
+            self._lines = None
 
     async def get(self, kind: Kind, name: str, namespace: str = "") -> Manifest:
         """One object; NotFoundError when there is none."""
@@ -210,12 +217,13 @@ class Kubernetes:
         for kind in chain(*await asyncio.gather(*map(self._discover, ("/api", "/apis")))):
             served.setdefault((kind.group, kind.kind), []).append(kind)
         self._kinds = {(kind.api_version, kind.kind): kind for kinds in served.values() for kind in kinds}
-        self._served = served
+        self._served, self._served_at = served, self.clock.monotonic()
         return served
 
     async def kinds(self) -> dict[tuple[str, str], Kinds]:
-        """The same, asked once."""
-        return self._served or await self.served()
+        """The same, at most a minute old: a run of hundreds of acts asks each time, and the answer is half a MB."""
+        known = self._served if self.clock.monotonic() - self._served_at < SERVED_SECONDS else {}
+        return known or await self.served()
 
     async def kind_of(self, manifest: Mapping[str, Any]) -> Kind:
         """The Kind of an object, by discovery where it is not one of ours; ApiError when it is not served."""
@@ -241,23 +249,23 @@ class Kubernetes:
         """
         query = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
         query |= {"timeoutSeconds": str(int(seconds)), "labelSelector": labels, "fieldSelector": fields}
-        http = await self._client()
-        request = self._build(http, "GET", kind.path(namespace), params=query, timeout=seconds + 5)
         try:
-            response = await http.send(request, stream=True)
-            try:
-                if response.status_code >= 400:
-                    await response.aread()
-                    raise failure(response, self.name)
-                async for line in response.aiter_lines():
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        raise GoneError("the watch is too old", where=self.name)
-                    event["object"].setdefault("apiVersion", kind.api_version)
-                    event["object"].setdefault("kind", kind.kind)
-                    yield event["type"], event["object"]
-            finally:
-                await response.aclose()
+            async with (await self._open()).one() as http:
+                request = self._build(http, "GET", kind.path(namespace), params=query, timeout=seconds + 5)
+                response = await http.send(request, stream=True)
+                try:
+                    if response.status_code >= 400:
+                        await response.aread()
+                        raise failure(response, self.name)
+                    async for line in response.aiter_lines():
+                        event = json.loads(line)
+                        if event["type"] == "ERROR":
+                            raise GoneError("the watch is too old", where=self.name)
+                        event["object"].setdefault("apiVersion", kind.api_version)
+                        event["object"].setdefault("kind", kind.kind)
+                        yield event["type"], event["object"]
+                finally:
+                    await response.aclose()
         except httpx2.HTTPError as error:
             raise self._unreachable(error) from error
         except json.JSONDecodeError:  # cut off in the middle of a line
@@ -277,14 +285,14 @@ class Kubernetes:
         """One request; answers of 400 and above raise ours, 401 renews the credentials once, 429 waits and repeats."""
         renewed = False
         for attempt in range(BUSY_TRIES + 1):
-            http = await self._client()
-            request = self._build(
-                http, method, path, params=params, content=content, media=media, headers=headers, timeout=timeout
-            )
-            try:
-                response = await http.send(request)
-            except httpx2.HTTPError as error:
-                raise self._unreachable(error) from error
+            async with (await self._open()).one() as http:
+                request = self._build(
+                    http, method, path, params=params, content=content, media=media, headers=headers, timeout=timeout
+                )
+                try:
+                    response = await http.send(request)
+                except httpx2.HTTPError as error:
+                    raise self._unreachable(error) from error
             if response.status_code == 401 and self._credentials.renewable and not renewed:
                 renewed = True
                 await self._credentials.refresh(force=True)
@@ -317,21 +325,16 @@ class Kubernetes:
             ) from None
         return answer
 
-    async def _client(self) -> httpx2.AsyncClient:
+    async def _open(self) -> Lines:
+        """The connections with the credentials of now."""
         await self._credentials.refresh()
-        if self._http is None or self._generation != self._credentials.generation:
-            old, self._http = self._http, self._new_client()
+        if self._lines is None or self._generation != self._credentials.generation:
+            proxy = self.context.cluster.get("proxy-url") or None
+            old, self._lines = self._lines, Lines(self.context.server, self._credentials.tls(), proxy)
             self._generation = self._credentials.generation
             if old:
-                await old.aclose()
-        return self._http
-
-    def _new_client(self) -> httpx2.AsyncClient:
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=32)
-        proxy = self.context.cluster.get("proxy-url") or None
-        return httpx2.AsyncClient(
-            base_url=self.context.server, verify=self._credentials.tls(), limits=limits, proxy=proxy
-        )
+                await old.close()
+        return self._lines
 
     def _build(
         self,

@@ -7,6 +7,7 @@ that died in the middle goes on, and un-adoption restores it exactly. docs/conne
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -37,6 +38,7 @@ PRIOR = "landbridge.dev/prior"  # on the leaf: the merge patch that puts the ape
 AGENT_PATIENCE = 60.0  # seconds for an agent to configure and dial every waypoint pod
 PROXY_SYNCS = 2.5  # seconds: two of kube-proxy's syncs (minSyncPeriod 1 s) and a little
 TRIES = 10
+SERVICE_NAME = "kubernetes.io/service-name"
 NEIGHBOURS = (
     STATEFULSET,
     Kind("networking.k8s.io/v1", "Ingress", "ingresses"),
@@ -174,9 +176,10 @@ async def is_adopted(k8s: Kubernetes, service: ServiceId) -> bool:
 async def _check(k8s: Kubernetes, apex: Manifest, other: str) -> None:
     space = apex["metadata"]["namespace"]
     namespace = await k8s.get(NAMESPACE, space)
-    served = {(kind.group, kind.kind): kind for kind in await k8s.resources()}
-    known = [served[(kind.group, kind.kind)] for kind in NEIGHBOURS if (kind.group, kind.kind) in served]
-    neighbours = [item for kind in known for item in await k8s.list(kind, space)]
+    served = await k8s.kinds()
+    known = [found[0] for kind in NEIGHBOURS if (found := served.get((kind.group, kind.kind)))]
+    asked = [k8s.together.list(kind, space) for kind in known if "list" in kind.verbs]
+    neighbours = [item for items in await asyncio.gather(*asked) for item in items]
     refusal = not_adoptable(apex, namespace=namespace, neighbours=neighbours)
     if refusal:
         raise BlockedError(refusal.message, where=f"{k8s.name}, rule {refusal.rule}", advice=refusal.advice)
@@ -275,7 +278,7 @@ async def _waypoints_listed(k8s: Kubernetes, service: ServiceId) -> bool:
 
 async def _waypoints(k8s: Kubernetes, namespace: str) -> set[str]:
     """Addresses of the ready waypoint pods."""
-    pods = await k8s.list(POD, namespace, labels=f"{names.ROLE}=waypoint")
+    pods = await k8s.together.list(POD, namespace, labels=f"{names.ROLE}=waypoint")
     return {pod["status"]["podIP"] for pod in pods if _ready(pod)}
 
 
@@ -318,13 +321,18 @@ async def _originals_back(k8s: Kubernetes, service: ServiceId) -> bool:
 
 
 async def _release(k8s: Kubernetes, service: ServiceId, clock: Clock) -> None:
-    """Our slices leave: the agent takes them away, or we do where it does not."""
+    """Our slices leave: the agent takes them away, or we do where it does not.
+
+    It keeps them while nobody else answers; where there are no pods at all (a source that was scaled down) nobody ever
+    will, and nothing is waited for.
+    """
+    answered = addresses(await _slices(k8s, service.namespace, leaf_name(service.name)))
 
     async def gone() -> bool:
         return not of_agents(await _slices(k8s, service.namespace, service.name))
 
     try:
-        await wait_for(gone, what="the agent to release", within=10, clock=clock, every=0.2)
+        await wait_for(gone, what="the agent to release", within=10 if answered else 0, clock=clock, every=0.2)
     except DeadlineError:
         for item in of_agents(await _slices(k8s, service.namespace, service.name)):
             await k8s.delete(ENDPOINTSLICE, item["metadata"]["name"], service.namespace)
@@ -340,7 +348,9 @@ async def _split(k8s: Kubernetes, service: ServiceId) -> bool:
 
 
 async def _slices(k8s: Kubernetes, namespace: str, service: str) -> list[Manifest]:
-    return await k8s.list(ENDPOINTSLICE, namespace, labels=f"kubernetes.io/service-name={service}")
+    """Of one Service; hundreds may be waited for at the same time, so all of the namespace are asked for at once."""
+    found = await k8s.together.list(ENDPOINTSLICE, namespace)
+    return [item for item in found if (item["metadata"].get("labels") or {}).get(SERVICE_NAME) == service]
 
 
 async def _until(

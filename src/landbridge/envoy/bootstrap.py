@@ -38,7 +38,7 @@ def bootstrap(
         **({"bootstrap_extensions": [_inside()]} if role == "waypoint" else {}),
         "stats_flush_on_admin": True,
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
-        "stats_config": {"histogram_bucket_settings": [_buckets()]},
+        "stats_config": {"histogram_bucket_settings": [_buckets()], "stats_matcher": _kept()},
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
@@ -51,3 +51,17 @@ def _inside() -> Json:
 
 def _buckets() -> Json:
     return {"match": {"prefix": f"{STATS_PREFIX}."}, "buckets": list(BUCKETS_MS)}
+
+
+def _kept() -> Json:
+    """The statistics that somebody reads. Envoy goes through all that it keeps for every question, and a namespace of
+    100 services has 72,000: 44 ms of its main thread a question, with these 13.
+
+    Envoy itself reads some as well: without `upstream_cx_total` it asks for health as if there were no traffic, every
+    5 s instead of each second, and the gateways' answers are made of `membership_*`.
+    """
+    prefixes = (f"{STATS_PREFIX}.", "cluster_manager.", "listener_manager.", "sds.", "http.waypoint.rds.", "server.")
+    read = ("upstream_rq_active", "membership_healthy", "membership_total", "_overflow", "downstream_cx_active")
+    suffixes = (*read, "upstream_cx_total")
+    patterns = [*({"prefix": text} for text in prefixes), *({"suffix": text} for text in suffixes)]
+    return {"inclusion_list": {"patterns": patterns}}

@@ -29,9 +29,11 @@ UPSTREAM_FAULTS = frozenset({"UF", "UH", "UO", "UC", "UR", "URX", "UT", "UPE", "
 CLIENT_LEFT = frozenset({"DC", "DR"})
 SWITCHED_PROTOCOLS = 101
 """The end of a WebSocket is often a cut connection and nobody's fault."""
-_COUNTERS = r"^landbridge[.]|[|][^.]*[.]upstream_rq_active$"
+_COUNTERS = r"^landbridge[.]|[|][^.]*[.](upstream_rq_active|membership_healthy)$"
+HEALTHY = ".membership_healthy"
 _HEALTH = r"[|][^.]*[.]membership_(healthy|total)$"
-_VERSIONS = r"version_text$|[.]update_rejected$|[.]update_failure$"
+_WARMING = ("cluster_manager.warming_clusters", "listener_manager.total_listeners_warming")
+_VERSIONS = rf"version_text$|[.]update_rejected$|[.]update_failure$|^{'$|^'.join(_WARMING)}$"
 _OVERFLOWS = r"_overflow$"
 _COPIES = "|shadow."
 _FILES = {
@@ -75,7 +77,8 @@ class RouteCounters(TypedDict):
 
     `nobody` has the connections that failed before anybody took them: Envoy does not say for whom they were drawn.
     `shadow` is there once requests were copied: the copies by the side that they went to, and beside them the safe
-    requests (all those that may be copied) by the side that answered, which `backends` has too.
+    requests (all those that may be copied) by the side that answered, which `backends` has too. `empty` names the
+    backends of which Envoy knows nobody who answers now, if there are any: their share goes to the others.
     """
 
     protocol: str
@@ -83,6 +86,7 @@ class RouteCounters(TypedDict):
     backends: dict[str, BackendCounters]
     nobody: NotRequired[BackendCounters]
     shadow: NotRequired[dict[str, BackendCounters]]
+    empty: NotRequired[list[str]]
 
 
 def counters(stats: Stats, state: Waypoint) -> dict[str, RouteCounters]:
@@ -132,6 +136,12 @@ def acknowledged(stats: Stats) -> dict[str, str]:
     return {file: version for file, version in versions.items() if version is not None}
 
 
+def warming(stats: Stats) -> dict[str, int]:
+    """How many clusters and listeners are not ready yet, by the file they come from; answer to VERSIONS_PATH."""
+    seen = dict(_values(stats))
+    return {file: seen.get(name, 0) for name, file in zip(_WARMING, (CLUSTERS_FILE, LISTENERS_FILE), strict=True)}
+
+
 def refused(stats: Stats) -> dict[str, int]:
     """File name -> how often Envoy refused its content or could not read it, since its start."""
     seen = dict(_values(stats))
@@ -171,6 +181,8 @@ def _nothing() -> BackendCounters:
 def _add(routes: dict[str, RouteCounters], name: str, value: int) -> None:
     tags = _tags(name)
     match name.split(".", 2)[:2]:
+        case ["cluster", _] if name.endswith(HEALTHY):
+            _add_empty(routes, name, value)
         case ["cluster", _]:
             _add_active(routes, name, value)
         case ["landbridge", "rq"]:
@@ -244,6 +256,12 @@ def _add_active(routes: dict[str, RouteCounters], name: str, value: int) -> None
     side = _side(_backends(routes, {"route": cluster.partition("|")[0]}), {"to": cluster}, "to")
     if side is not None and cluster.count("|") == 1:
         side["active"] += value
+
+
+def _add_empty(routes: dict[str, RouteCounters], name: str, healthy: int) -> None:
+    route, _, service = name.removeprefix("cluster.").removesuffix(HEALTHY).partition("|")
+    if not healthy and route in routes and service in routes[route]["backends"]:
+        routes[route].setdefault("empty", []).append(service)
 
 
 def _side(tally: Tally, tags: dict[str, str], which: str) -> BackendCounters | None:

@@ -22,13 +22,19 @@ def door(state: Gateway, places: Places) -> Json | None:
     """The listener that others come in by; none while nothing is exported, for Envoy refuses one without chains."""
     if not state.exports:
         return None
+    found = [chain for item in exports(state) for chain in chains(item, state.cluster, state.allowed, places)]
+    return frame(state.bind, state.port) | {"filter_chains": found}
+
+
+def frame(bind: str, port: int) -> Json:
+    """The door without what is behind it."""
     inspector = typed("envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector")
     return {
         "name": "gateway",
-        "address": address(state.bind, state.port),
+        "address": address(bind, port),
         "tcp_keepalive": TCP_KEEPALIVE,
         "listener_filters": [{"name": "envoy.filters.listener.tls_inspector", "typed_config": inspector}],
-        "filter_chains": [chain for item in exports(state) for chain in _chains(item, state, places)],
+        "filter_chains": [],
     }
 
 
@@ -37,16 +43,17 @@ def exports(state: Gateway) -> list[Export]:
     return sorted(state.exports, key=lambda item: (item.namespace, item.service, item.port))
 
 
-def _chains(item: Export, state: Gateway, places: Places) -> list[Json]:
-    name = sni(item.service, item.namespace, state.cluster, item.port)
-    own = _of_namespace(state.allowed, item.namespace)
-    chains = [
+def chains(item: Export, cluster: str, allowed: tuple[str, ...], places: Places) -> list[Json]:
+    """What is behind the door for one export; its endpoints do not matter, for they are its clusters'."""
+    name = sni(item.service, item.namespace, cluster, item.port)
+    own = _of_namespace(allowed, item.namespace)
+    found = [
         _chain(f"tcp.{name}", (), _tcp_proxy(item), own, places),
-        _chain(f"health.{name}", ("h2",), _health(item), state.allowed, places),
+        _chain(f"health.{name}", ("h2",), _health(item), allowed, places),
     ]
     if item.protocol is not Protocol.TCP:
-        chains.append(_chain(name, ("h2",), _requests(item), own, places))
-    return chains
+        found.append(_chain(name, ("h2",), _requests(item), own, places))
+    return found
 
 
 def _of_namespace(allowed: tuple[str, ...], namespace: str) -> tuple[str, ...]:

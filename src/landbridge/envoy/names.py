@@ -73,8 +73,8 @@ def secret(name: str, places: Places) -> Json:
 
 def encode(kind: str, resource: Json) -> bytes:
     """One resource as it stands in a file, on one line: type and name first, then all keys sorted."""
-    head = _dump(typed(kind, name=resource["name"]))
-    rest = _dump({key: value for key, value in resource.items() if key != "name"})
+    head = dump(typed(kind, name=resource["name"]))
+    rest = dump({key: value for key, value in resource.items() if key != "name"})
     return head[:-1] + b"," + rest[1:]
 
 
@@ -108,5 +108,6 @@ def version_of(content: bytes) -> str:
 _START, _SEPARATOR, _END = b'{"resources":[', b",\n", b'],"version_info":"'
 
 
-def _dump(value: Any) -> bytes:
+def dump(value: Any) -> bytes:
+    """A value as it stands in a file."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()

@@ -33,6 +33,8 @@ class Reading:
     counts: Mapping[str, Mapping[Side, Count]]
     weights: Mapping[str, int] = field(default_factory=dict)
     """The weight (target's percent) that each waypoint pod obeyed at the look."""
+    unseen: tuple[str, ...] = ()
+    """Waypoint pods that knew nobody who answers on the target: what is the target's share goes to the source."""
     restarted: bool = False
     """A counter went back or a pod was replaced: what it had counted since the last look is unknown."""
     shadows: Mapping[str, Mapping[Side, Count]] = field(default_factory=dict)

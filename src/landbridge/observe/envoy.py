@@ -48,6 +48,7 @@ class Tally:
     sides: dict[str, dict[Side, Count]] = field(default_factory=dict)
     shadows: dict[str, dict[Side, Count]] = field(default_factory=dict)
     weights: dict[str, int] = field(default_factory=dict)
+    unseen: set[str] = field(default_factory=set)
     restarted: bool = False
 
 
@@ -216,11 +217,16 @@ def _side(here: Side, service: str, backend: str) -> Side:
 
 
 def _note_weights(tallies: Mapping[ServiceId, Tally], scrape: Scrape, counters: Mapping[str, Any]) -> None:
-    """What the pod obeys for each service; of several ports that differ, one that is off is what matters."""
+    """What the pod obeys for each service, and whether it sees the target; of several ports one that is off matters."""
     for key, route in counters["routes"].items():
         namespace, name, port = key.split("/")
         if tally := tallies.get(ServiceId(namespace, name)):
-            tally.weights[f"{scrape.name}:{port}"] = _percent(route.get("weights") or {}, name, scrape.side)
+            weights = route.get("weights") or {}
+            tally.weights[f"{scrape.name}:{port}"] = _percent(weights, name, scrape.side)
+            leaf = f"{name}-leaf"
+            target = {leaf} if scrape.side is Side.TARGET else set(weights) - {leaf}
+            if target and target <= set(route.get("empty") or ()):
+                tally.unseen.add(f"{scrape.name}:{port}")
 
 
 def prefix_uid(namespace: str, series: str) -> str:
@@ -265,5 +271,10 @@ def _reading(service: ServiceId, tally: Tally) -> Reading | NoData:
     if not tally.weights:
         return NoData(service=service, reason="no waypoint knows this service yet")
     return Reading(
-        service=service, counts=tally.sides, weights=tally.weights, shadows=tally.shadows, restarted=tally.restarted
+        service=service,
+        counts=tally.sides,
+        weights=tally.weights,
+        unseen=tuple(sorted(tally.unseen)),
+        shadows=tally.shadows,
+        restarted=tally.restarted,
     )

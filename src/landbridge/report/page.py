@@ -25,7 +25,7 @@ def render(story: Story) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>landbridge: {title}</title><style>{STYLE}</style><body><h1>{title}</h1>"
         f'<p class="dim">landbridge report, made {_time(story.made)}{_span(story)}</p>'
-        f"{_facts(story)}{_overview(story)}<h2>Services</h2>{sections}{_commands(story)}</body></html>"
+        f"{_facts(story)}{_burn_up(story)}{_overview(story)}<h2>Services</h2>{sections}{_commands(story)}</body></html>"
     )
 
 
@@ -49,6 +49,17 @@ def _facts(story: Story) -> str:
     )
     cells = "".join(f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for name, value in facts)
     return f'<div class="facts">{cells}</div>'
+
+
+def _burn_up(story: Story) -> str:
+    """How many services are home on the target over time."""
+    if len(story.burn_up) < 2:
+        return ""
+    points: list[tuple[float, float | None]] = [(at, float(home)) for at, home in story.burn_up]
+    if story.ended is not None:
+        points.append((story.ended, points[-1][1]))
+    line = Line(name=f"of {story.moving}", color=BLUE, points=points, step=True)
+    return chart("services home on the target", "", [line], top=float(max(1, story.moving)))
 
 
 def _overview(story: Story) -> str:

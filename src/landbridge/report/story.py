@@ -10,6 +10,7 @@ from landbridge.model.journal import Command, Entry, Outcome, Phase, State
 from landbridge.model.look import read_counts
 from landbridge.model.plan import Plan
 from landbridge.model.service import ServiceId, Side
+from landbridge.run.burnup import burn_up, moving
 
 POINTS = 400  # a chart of more points is no clearer and the page much heavier
 TOLD = frozenset({Outcome.HELD, Outcome.FAILED, Outcome.DRIFT, Outcome.VERDICT, Outcome.NOTE, Outcome.UNDONE})
@@ -81,6 +82,9 @@ class Story:
     began: float | None
     ended: float | None
     resumed: int
+    burn_up: tuple[tuple[float, int], ...] = ()
+    """(moment, services home on the target), one for each change."""
+    moving: int = 0
 
     @property
     def requests(self) -> int:
@@ -113,24 +117,30 @@ def tell(
     seen: dict[str, list[Point]] = {}
     for look in looks:
         seen.setdefault(look["service"], []).append(_point(look))
+    own: dict[ServiceId, list[Entry]] = {}
+    for entry in entries:
+        own.setdefault(entry.service, []).append(entry)
     order = dict.fromkeys(entry.service for wave in reversed(plan.waves) for entry in wave.services)
     services = sorted(order, key=lambda service: (service.name == "*", str(service)))
     return Story(
         source=plan.source,
         target=plan.target,
         made=now,
-        chapters=tuple(_chapter(service, states, entries, seen.get(str(service), [])) for service in services),
+        chapters=tuple(
+            _chapter(service, states, own.get(service, []), seen.get(str(service), [])) for service in services
+        ),
         commands=tuple(commands),
         began=min((entry.at for entry in entries), default=None),
         ended=max((entry.at for entry in entries), default=None),
         resumed=resumed,
+        burn_up=tuple(burn_up(entries)),
+        moving=moving(plan),
     )
 
 
 def _chapter(
-    service: ServiceId, states: Mapping[ServiceId, State], entries: Sequence[Entry], points: list[Point]
+    service: ServiceId, states: Mapping[ServiceId, State], own: Sequence[Entry], points: list[Point]
 ) -> Chapter:
-    own = [entry for entry in entries if entry.service == service]
     return Chapter(
         service=service,
         state=states.get(service),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,9 @@ from landbridge.run.workloads import autoscalers, find_behind, wanted_of
 SCALED = frozenset({"Deployment", "StatefulSet"})
 READY_WITHIN = 600.0
 TRIES = 10
+AT_ONCE = 8
+"""Services that are asked for at the same time."""
+
 SHRINK_WITHIN = 120.0
 """Seconds for which connections that bypass the waypoint are waited for."""
 
@@ -158,21 +162,36 @@ class Scale(Executor):
         return Result(ending=Ending.DONE)
 
     async def _still_called(self, job: Job) -> str:
-        """What still uses the source: a weight below 100, or connections past the waypoint; workers have neither."""
-        for service in map(ServiceId.parse, self._services(job)):
-            switches = await self.tools.switches_of(job, service)
-            percent = (await switches.routers[Side.SOURCE].get_weight()).percent
-            count = await bypass(self.tools.source, service, clock=self.tools.clock, image=self.tools.image or IMAGE)
-            refusal = may_shrink_source(
-                percent=percent,
-                soaked=0.0,
-                soak=0.0,  # an act before this one in the plan
-                bypass=count,
-                approved=approval(job.act.id) in job.state.done,
-            ) or may_scale(side=Side.SOURCE, replicas=0, percent=percent)
-            if refusal:
-                return f"{service}: {refusal}"
-        return ""
+        """What still uses the source: a weight below 100, or connections past the waypoint; workers have neither.
+
+        Services in front of the same pods are asked for side by side, but for the first: it has the counting begun.
+        """
+        services = [ServiceId.parse(name) for name in self._services(job)]
+        if not services:
+            return ""
+        first, *others = services
+        if why := await self._uses(job, first):
+            return why
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def ask(service: ServiceId) -> str:
+            async with slots:
+                return await self._uses(job, service)
+
+        return next(filter(None, await asyncio.gather(*map(ask, others))), "")
+
+    async def _uses(self, job: Job, service: ServiceId) -> str:
+        switches = await self.tools.switches_of(job, service)
+        percent = (await switches.routers[Side.SOURCE].get_weight()).percent
+        count = await bypass(self.tools.source, service, clock=self.tools.clock, image=self.tools.image or IMAGE)
+        refusal = may_shrink_source(
+            percent=percent,
+            soaked=0.0,
+            soak=0.0,  # an act before this one in the plan
+            bypass=count,
+            approved=approval(job.act.id) in job.state.done,
+        ) or may_scale(side=Side.SOURCE, replicas=0, percent=percent)
+        return f"{service}: {refusal}" if refusal else ""
 
     def _services(self, job: Job) -> tuple[str, ...]:
         """The services in front of what is scaled; a worker of a namespace has none."""

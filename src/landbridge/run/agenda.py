@@ -167,6 +167,28 @@ def open_wave(book: Agenda, states: Mapping[ServiceId, State]) -> int:
     return min((_blocks(book, state) for state in states.values()), default=len(book.plan.waves))
 
 
+class OpenWave:
+    """The same for a run, which asks after every change: a state that was looked at is not looked at again.
+
+    `mark` says that acts were taken back, which may concern the states of other services too.
+    """
+
+    def __init__(self) -> None:
+        self._of: tuple[Agenda, int] | None = None
+        self._known: dict[ServiceId, tuple[State, int]] = {}
+
+    def find(self, book: Agenda, states: Mapping[ServiceId, State], mark: int = 0) -> int:
+        """The last wave whose acts may start."""
+        if self._of is None or self._of[0] is not book or self._of[1] != mark:
+            self._of, self._known = (book, mark), {}
+        known = self._known
+        for service, state in states.items():
+            kept = known.get(service)
+            if kept is None or kept[0] is not state:
+                known[service] = (state, _blocks(book, state))
+        return min((wave for _, wave in known.values()), default=len(book.plan.waves))
+
+
 def _blocks(book: Agenda, state: State) -> int:
     step = next_step(book, state)
     if step is None or state.phase in RESTING:

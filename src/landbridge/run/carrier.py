@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from landbridge.clock import Clock, rfc3339
 from landbridge.errors import DriftError
-from landbridge.model.journal import State
+from landbridge.model.journal import Phase, State
 from landbridge.model.service import ServiceId
 from landbridge.run.decide import Do, End, Undo, Wait, renew
 from landbridge.run.engine import Engine
@@ -124,40 +124,76 @@ async def carry_out(engine: Engine, turns: Turns, *, wait: bool = False) -> dict
 
     With `wait` commands are waited for as long as a service waits for something.
     """
+    rounds = Rounds(engine, turns)
     while True:
         engine.changed.clear()
         if engine.failed.done():
             engine.failed.result()
-        standings = await _round(engine, turns)
+        standings = await rounds.go()
         idle = not engine.active and not any(s.starts for s in standings.values())
         if idle and not (wait and any(s.next for s in standings.values())):
             return standings
         await _pause(engine)
 
 
-async def _round(engine: Engine, turns: Turns) -> dict[ServiceId, Standing]:
-    """Start what can start, at most `concurrency` services at a time; those that have a share come first.
+class Rounds:
+    """Looks over all services again and again; what cannot have changed since the last time is not worked out anew."""
 
-    A service that was started keeps its place until it has to wait: none stands at 5 % while others take their turns.
-    """
-    standings: dict[ServiceId, Standing] = {}
-    for service in sorted(turns.book().steps, key=lambda s: not 0 < turns.heads[s][1].weight < 100):
-        if str(service) in engine.active:
-            continue
+    def __init__(self, engine: Engine, turns: Turns) -> None:
+        self._engine = engine
+        self._turns = turns
+        self._heard = -1
+        self._ended: dict[ServiceId, tuple[State, Standing]] = {}
+        self._mark: tuple[object, int] = (None, 0)
+
+    async def go(self) -> dict[ServiceId, Standing]:
+        """Start what can start, at most `concurrency` services at a time; those that have a share come first.
+
+        A service that was started keeps its place until it has to wait: none stands at 5 % while others take their
+        turns. While no place is free only commands are heard, and the answer is not complete.
+        """
+        engine, turns = self._engine, self._turns
+        standings: dict[ServiceId, Standing] = {}
+        told = self._news()
+        for service in sorted(turns.book().steps, key=lambda s: not 0 < turns.heads[s][1].weight < 100):
+            if str(service) in engine.active:
+                continue
+            if not told and len(engine.active) >= engine.concurrency:
+                break
+            standings[service] = self._rest(service) or await self._look(service)
+        return standings
+
+    def _news(self) -> bool:
+        """Whether there are commands that were not there at the last round; and what was kept is dropped if stale."""
+        turns = self._turns
+        mark = (turns.book(), turns.journal.taken_back)
+        before, self._heard = self._heard, turns.journal.last_command()
+        if before != self._heard or mark[0] is not self._mark[0] or mark[1] != self._mark[1]:
+            self._ended, self._mark = {}, mark
+        return before != self._heard
+
+    def _rest(self, service: ServiceId) -> Standing | None:
+        """How a service stands that had ended when it was in this very state: no other one can change that."""
+        kept = self._ended.get(service)
+        return kept[1] if kept is not None and kept[0] is self._turns.heads[service][1] else None
+
+    async def _look(self, service: ServiceId) -> Standing:
+        engine, turns = self._engine, self._turns
         decision = turns.next(service)
         n, state = turns.heads[service]
         match decision:
             case Do() | Undo():
                 if len(engine.active) < engine.concurrency:
                     await engine.start(service, n, _STATE.dump_python(state, mode="json"))
-                standings[service] = Standing(state=state, next=decision.act.id, starts=True)
+                return Standing(state=state, next=decision.act.id, starts=True)
             case Wait():
-                standings[service] = Standing(
-                    state=state, next=decision.reason, until=decision.until, starts=decision.until is not None
-                )
+                starts = decision.until is not None
+                return Standing(state=state, next=decision.reason, until=decision.until, starts=starts)
             case End():
-                standings[service] = Standing(state=state, next="")
-    return standings
+                standing = Standing(state=state, next="")
+                if state.phase in {Phase.DONE, Phase.ROLLED_BACK}:
+                    self._ended[service] = (state, standing)
+                return standing
 
 
 async def _pause(engine: Engine) -> None:

@@ -64,6 +64,8 @@ class Journal:
             """Every act that was ever begun, as it was then; by id."""
             self.open: dict[str, str] = {}
             """Acts that were begun and not taken back, with their services."""
+            self.taken_back = 0
+            """How often an act was taken back: what was worked out from `open` before is stale."""
             for row in self._db.execute("SELECT service, act, outcome, detail FROM entries ORDER BY seq"):
                 self._follow(row[0], row[1], row[2], json.loads(row[3]))
         except (sqlite3.Error, OSError) as error:
@@ -106,8 +108,9 @@ class Journal:
                 raise _told(self.path, error) from None
 
     def _rows(self, query: str, *args: Any) -> list[tuple[Any, ...]]:
+        named = args[0] if args and isinstance(args[0], dict) else args
         try:
-            return self._db.execute(query, args).fetchall()
+            return self._db.execute(query, named).fetchall()
         except sqlite3.Error as error:
             raise _told(self.path, error) from None
 
@@ -130,11 +133,11 @@ class Journal:
 
     def entries(self, service: ServiceId | None = None, act: str = "") -> list[Entry]:
         """The lines in their order, of one service or act if asked."""
-        rows = self._rows(
-            "SELECT service, act, outcome, at, by, detail, receipts FROM entries"
-            " WHERE (?1 = '' OR service = ?1) AND (?2 = '' OR act = ?2) ORDER BY seq",
-            str(service or ""),
-            act,
+        wanted = {"service": str(service or ""), "act": act}
+        where = " AND ".join(f"{name} = :{name}" for name, value in wanted.items() if value) or "TRUE"
+        rows = self._rows(  # an OR in the condition would read every line ever written, for each act anew
+            f"SELECT service, act, outcome, at, by, detail, receipts FROM entries WHERE {where} ORDER BY seq",  # noqa: S608
+            wanted,
         )
         return [self._understood(_entry, row) for row in rows]
 
@@ -155,6 +158,7 @@ class Journal:
                 if self.begun[other].kind is ActKind.WEIGHT:
                     del self.open[other]
             self.open.pop(act_id, None)
+            self.taken_back += 1
 
     def receipts(self, act: str) -> tuple[Receipt, ...]:
         """What an act replaced since it was last begun afresh; the first value seen of each object holds."""
@@ -198,6 +202,10 @@ class Journal:
                 (what.value, str(service or ""), by, at),
             ).fetchone()[0]
         return Command(seq=seq, what=what, service=service, by=by, at=at)
+
+    def last_command(self) -> int:
+        """The sequence number of the newest command, 0 without any."""
+        return int(self._rows("SELECT COALESCE(MAX(seq), 0) FROM commands")[0][0])
 
     def commands(self, after: int = 0) -> list[Command]:
         """Everything asked for after a sequence number."""

@@ -7,7 +7,7 @@ to go home.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from landbridge import judge
@@ -30,6 +30,9 @@ from landbridge.run.turns import Job
 
 EVERY = 1.0
 """Seconds between two looks."""
+
+FOLLOW = 5
+"""Looks between two at namespaces where nothing moves: 409 services each second were half a core."""
 
 SOONEST = 0.2
 """Seconds between the end of a look and the next, however many weights are written."""
@@ -247,10 +250,10 @@ class Observer:
         """One look at everything: read, judge, journal, then act on what was found."""
         self._tell_guards()
         watches = list(self.watches.values())
-        routes = [w.switches.route() for w in watches] + [route for route, _ in self._followed.values()]
+        self._ticks += 1  # what owners do is read every other time: it is most of the requests of a look
+        routes = [w.switches.route() for w in watches] + self._to_follow({w.service.namespace for w in watches})
         if not routes:
             return
-        self._ticks += 1  # what owners do is read every other time: it is most of the requests of a look
         mine = [w.service for w in watches] if self._ticks % 2 else []
         look, _ = await asyncio.gather(self.provider.read(routes, self._cursor), self.owners.look(mine))
         self._learn_followed(look)
@@ -266,6 +269,11 @@ class Observer:
         if told != self._told:
             self.journal.put("guards", told)
             self._told = told
+
+    def _to_follow(self, read: Collection[str]) -> list[Route]:
+        """Services at weight 0, whose levels need no look each second: with their namespace, or every fifth time."""
+        turn = self._ticks % FOLLOW == 1
+        return [route for service, (route, _) in self._followed.items() if turn or service.namespace in read]
 
     def _learn_followed(self, look: Look) -> None:
         for service, (route, state) in list(self._followed.items()):
@@ -287,8 +295,9 @@ class Observer:
             else:
                 counts, weight = (reading.shadows, judge.SHADOW) if watch.copies else (reading.counts, watch.weight)
                 watch.judge = judge.observe(watch.judge, counts, weight=weight, at=look.at)
-                new, old = _totals(reading, watch.switches.divided)
-                watch.share = share.observe(watch.share, new=new, old=old, at=look.at)
+                if watch.share.since is not None or not _late(watch):  # before, a share says nothing of this weight
+                    new, old = _totals(reading, watch.switches.divided)
+                    watch.share = share.observe(watch.share, new=new, old=old, at=look.at)
             if watch.copies:
                 watch.reading = replace(reading, counts=reading.shadows)
         try:
@@ -398,13 +407,22 @@ def _begin(plan: Plan, service: ServiceId) -> judge.JudgeState:
 
 def _not_obeyed(watch: Watch) -> str:
     """Law 2: every waypoint obeys the weight, and the share that is seen agrees with it."""
+    if late := _late(watch):
+        return late
+    answer = share.agrees(watch.share)
+    if answer.agreement is Agreement.DISAGREES and answer.observed is not None:
+        return f"hold, the share seen is {answer.observed:.1%} at weight {watch.weight} %: {answer.cause}"
+    return ""
+
+
+def _late(watch: Watch) -> str:
+    """A waypoint that does not obey the weight yet, or has nobody to send the target's share to."""
     if isinstance(watch.reading, Reading):
         for pod, percent in sorted(watch.reading.weights.items()):
             if percent != watch.weight:
                 return f"hold, waypoint {pod} obeys {percent} %, not {watch.weight} %"
-    answer = share.agrees(watch.share)
-    if answer.agreement is Agreement.DISAGREES and answer.observed is not None:
-        return f"hold, the share seen is {answer.observed:.1%} at weight {watch.weight} %: {answer.cause}"
+        if watch.weight and watch.reading.unseen:
+            return f"hold, waypoint {watch.reading.unseen[0]} sees nobody who answers on the target"
     return ""
 
 

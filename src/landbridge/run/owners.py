@@ -99,7 +99,7 @@ class ClusterOwners:
     async def _look_space(self, side: Side, space: str, services: Sequence[ServiceId]) -> None:
         k8s = self._clusters[side]
         try:
-            lists = await asyncio.gather(*(k8s.list(kind, space) for kind in (*KINDS, SERVICE)))
+            lists = await asyncio.gather(*(k8s.together.list(kind, space) for kind in (*KINDS, SERVICE)))
         except LandbridgeError:
             return
         workloads = [item for items in lists[:-1] for item in items]

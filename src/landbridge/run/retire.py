@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -39,6 +39,7 @@ from landbridge.run.switches import Switchboard, TwoSided
 from landbridge.run.workloads import endpoints_ready, find_behind
 from landbridge.translate.adoption import leaf_name
 
+T = TypeVar("T")
 _ACT = TypeAdapter(Act)
 Say = Callable[[str], None]
 
@@ -58,14 +59,24 @@ class Retiring:
     async def look(self, services: Collection[ServiceId]) -> tuple[list[Left], Mapping[str, calls.Pod]]:
         """Everything that is left, and the waypoints' counts as they were when the watching began."""
         ordered = sorted(services)
-        adopted = {service: await self._is_in(service) for service in ordered}
+        adopted = dict(zip(ordered, await self._each(self._is_in(service) for service in ordered), strict=True))
         watched = {service.namespace for service, is_in in adopted.items() if is_in}
         before = await calls.read(self.source, watched)
         if watched:
             await self.clock.sleep(self.seconds)
         after = await calls.read(self.source, watched)
-        found = [await self._left(s, calls.callers(before, after, s) if adopted[s] else None) for s in ordered]
-        return found, before
+        asked = (self._left(s, calls.callers(before, after, s) if adopted[s] else None) for s in ordered)
+        return await self._each(asked), before
+
+    async def _each(self, asked: Iterable[Awaitable[T]]) -> list[T]:
+        """The answers in their order, a few asked at the same time."""
+        slots = asyncio.Semaphore(self.plan.bounds.concurrency)
+
+        async def one(question: Awaitable[T]) -> T:
+            async with slots:
+                return await question
+
+        return await asyncio.gather(*map(one, asked))
 
     async def _is_in(self, service: ServiceId) -> bool:
         """Whether anything of ours is in the path: a leaf, also one that a try which died half-way has left."""
@@ -134,10 +145,31 @@ class Retiring:
     async def _switches(self, service: ServiceId) -> TwoSided:
         return await self.switchboard.planned(service, self._split_args(service))
 
-    async def take(self, left: Left, before: Mapping[str, calls.Pod], *, by: str, fence: Callable[[], None]) -> Left:
-        """Un-adopt one service on the source, after one more look at its callers."""
+    async def take_all(
+        self, found: Sequence[Left], before: Mapping[str, calls.Pod], *, by: str, fence: Callable[[], None], say: Say
+    ) -> list[Left]:
+        """Un-adopt what may go, as many at a time as services move together, with one more look at all callers each."""
+        result = {left.service: left for left in found}
+        going = [left for left in found if left.may_go]
+        for start in range(0, len(going), self.plan.bounds.concurrency):
+            some = going[start : start + self.plan.bounds.concurrency]
+            now = await calls.read(self.source, {left.service.namespace for left in some})
+            ended = await asyncio.gather(
+                *(self.take(left, calls.callers(before, now, left.service), by=by, fence=fence) for left in some),
+                return_exceptions=True,
+            )
+            for left, after in zip(some, ended, strict=True):
+                if isinstance(after, Left):
+                    result[left.service] = after
+                    if not after.adopted:
+                        say(f"{left.service} is out of the source's path")
+            if errors := [after for after in ended if isinstance(after, BaseException)]:
+                raise errors[0]
+        return list(result.values())
+
+    async def take(self, left: Left, now: calls.Callers, *, by: str, fence: Callable[[], None]) -> Left:
+        """Un-adopt one service on the source, if its callers of this moment allow."""
         service, act = left.service, retire_act(left.service)
-        now = calls.callers(before, await calls.read(self.source, {service.namespace}), service)
         if why := await self._refusals(service, now):
             return replace(left, callers=now, refusals=why)
         fence()
@@ -233,7 +265,7 @@ async def retire(
     by: str,
     say: Say = lambda _: None,
 ) -> list[Left]:
-    """Un-adopt on the source what may go, one after the other, and say what is left.
+    """Un-adopt on the source what may go, and say what is left.
 
     Raises AccessError for rights that are missing, before anything is written; DriftError while a run is going on, for
     one writer alone may act (law 4). Safe to repeat.
@@ -247,12 +279,7 @@ async def retire(
         made = _retiring(plan, journal, source, target, seconds=seconds, clock=clock, token=lease.token)
         async with _kept(lease):
             found, before = await made.look(services)
-            result = []
-            for left in found:
-                after = await made.take(left, before, by=by, fence=lease.check) if left.may_go else left
-                if left.adopted and not after.adopted:
-                    say(f"{left.service} is out of the source's path")
-                result.append(after)
+            result = await made.take_all(found, before, by=by, fence=lease.check, say=say)
         journal.export(folder / "journal.jsonl")
         return result
 

@@ -12,6 +12,7 @@ from landbridge.model.journal import Entry, Outcome, Phase, State
 from landbridge.model.plan import Act, ActKind, Plan
 from landbridge.model.service import ServiceId
 from landbridge.run.agenda import Agenda, Scope, acts_of, agenda, open_wave, percent, remaining, way_back
+from landbridge.run.burnup import burn_up, moving
 from landbridge.run.decide import Do, End, Undo, Wait, decide
 from landbridge.run.journal import Journal
 
@@ -66,6 +67,10 @@ class Status:
     rows: tuple[Row, ...]
     guards: tuple[str, ...] = ()
     """Guards that stand against services, with what each holds."""
+    burn_up: tuple[tuple[float, int], ...] = ()
+    """(moment, services home on the target): each change since the beginning."""
+    moving: int = 0
+    """How many services are to get there."""
 
 
 def read_status(journal: Journal, plan: Plan, now: float) -> Status:
@@ -75,14 +80,24 @@ def read_status(journal: Journal, plan: Plan, now: float) -> Status:
     for service in book.steps:
         states.setdefault(service, State(service=service, phase=Phase.WAITING))
     gate = open_wave(book, states)
-    took = durations(journal.entries())
+    entries = journal.entries()
+    took = durations(entries)
     run: Mapping[str, Any] = journal.fact("run") or {}
     last = journal.last_looks()
     rows = tuple(_row(book, states, s, gate, took, last.get(s, {}), now) for s in sorted(book.steps))
     wave = plan.waves[gate].name if gate < len(plan.waves) else ""
     running = bool(run) and run["ended"] is None
     guards = tuple(journal.fact("guards") or ()) if running else ()
-    return Status(at=now, run=str(run.get("id", "")), running=running, wave=wave, rows=rows, guards=guards)
+    return Status(
+        at=now,
+        run=str(run.get("id", "")),
+        running=running,
+        wave=wave,
+        rows=rows,
+        guards=guards,
+        burn_up=tuple(burn_up(entries)),
+        moving=moving(plan),
+    )
 
 
 def _row(

@@ -15,7 +15,7 @@ from landbridge.errors import AccessError, DriftError, LandbridgeError
 from landbridge.model.journal import Entry, Outcome, Phase, Receipt, State
 from landbridge.model.plan import Act, ActKind, Plan
 from landbridge.model.service import ServiceId
-from landbridge.run.agenda import Agenda, Scope, agenda, open_wave
+from landbridge.run.agenda import Agenda, OpenWave, Scope, agenda
 from landbridge.run.decide import Decision, Do, Ending, Result, Undo, concerns, decide, learn, obey
 from landbridge.run.journal import Journal, JournalError
 
@@ -128,7 +128,9 @@ class Turns:
         self.closing = False
         self._read_plan = read_plan
         self._book: Agenda | None = None
+        self._gate = OpenWave()
         self.heads: dict[ServiceId, tuple[int, State]] = journal.states()
+        self._states: dict[ServiceId, State] = {service: state for service, (_, state) in self.heads.items()}
 
     def book(self) -> Agenda:
         """The plan as it is on the disk now, with what the journal knows."""
@@ -141,8 +143,8 @@ class Turns:
         return self._book
 
     def states(self) -> dict[ServiceId, State]:
-        """Where every service stands."""
-        return {service: state for service, (_, state) in self.heads.items()}
+        """Where every service stands, kept up to date."""
+        return self._states
 
     def next(self, service: ServiceId) -> Decision:
         """What a service should do now, its commands obeyed; a changed state is journalled."""
@@ -157,12 +159,14 @@ class Turns:
             else:
                 self.advance(n + 1, obeyed)
         states = self.states()
-        return decide(book, obeyed, states, self.clock.now(), open_wave(book, states))
+        gate = self._gate.find(book, states, self.journal.taken_back)
+        return decide(book, obeyed, states, self.clock.now(), gate)
 
     def advance(self, n: int, state: State, *entries: Entry) -> None:
         """Journal state number `n` of a service with its lines."""
         self.journal.advance(n, state, self.clock.now(), entries)
         self.heads[state.service] = (n, state)
+        self._states[state.service] = state
 
     async def decide(self, service: str, n: int, state: dict[str, Any]) -> dict[str, Any]:
         """Recorded step 1: the act to perform, or nothing when the service has moved on or has to wait."""

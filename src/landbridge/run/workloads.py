@@ -13,6 +13,7 @@ from landbridge.clients.kubernetes import Kubernetes
 from landbridge.laws.weights import Health
 from landbridge.model.service import Manifest, ServiceId
 
+SERVICE_NAME = "kubernetes.io/service-name"
 KINDS = (DEPLOYMENT, STATEFULSET, DAEMONSET)
 
 
@@ -51,7 +52,7 @@ async def find_behind(k8s: Kubernetes, service: ServiceId, selector: Mapping[str
     labels = await selector_of(k8s, service) if selector is None else selector
     if not labels:
         return Behind(workloads=())
-    found = await asyncio.gather(*(k8s.list(kind, service.namespace) for kind in KINDS))
+    found = await asyncio.gather(*(k8s.together.list(kind, service.namespace) for kind in KINDS))
     return of_selector([item for items in found for item in items], labels)
 
 
@@ -90,7 +91,8 @@ async def autoscalers(k8s: Kubernetes, workloads: Sequence[Manifest]) -> list[Ma
 
 async def endpoints_ready(k8s: Kubernetes, namespace: str, name: str) -> int:
     """Ready endpoints of a Service, by its slices."""
-    slices = await k8s.list(ENDPOINTSLICE, namespace, labels=f"kubernetes.io/service-name={name}")
+    listed = await k8s.together.list(ENDPOINTSLICE, namespace)
+    slices = [item for item in listed if (item["metadata"].get("labels") or {}).get(SERVICE_NAME) == name]
     return sum(
         (endpoint.get("conditions") or {}).get("ready") is not False
         for item in slices

@@ -10,11 +10,14 @@ from pathlib import Path
 import cyclopts
 from rich.console import Console
 
+from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import SystemClock
 from landbridge.errors import Exit
 from landbridge.lab import lab as labs
 from landbridge.lab.demo.k8s import Demo
 from landbridge.lab.demo.setting import fresh_folder
+from landbridge.lab.demo.tradeshift import Tradeshift
+from landbridge.lab.landscape.services import COUNT
 
 app = cyclopts.App(name="demo", help="Whole migrations on real clusters on this machine, with faults on purpose.")
 console = Console(highlight=False, soft_wrap=True)
@@ -38,6 +41,64 @@ def k8s(*, out: Path = Path(), index: int | None = None, rate: float = 210.0, ke
         Leave the lab up afterwards, to look around.
     """
     return asyncio.run(_perform(out, index, rate, keep=keep))
+
+
+@app.command
+def tradeshift(
+    *,
+    out: Path = Path(),
+    index: int | None = None,
+    services: int = COUNT + 9,
+    rate: float = 700.0,
+    keep: bool = False,
+) -> int:
+    """Tradeshift's migration at their size: 409 services move to a cluster with 51, 25 of them back and forth.
+
+    Takes about a quarter of an hour on two cores. Needs root.
+
+    Example: `landbridge demo tradeshift`
+
+    Parameters
+    ----------
+    out:
+        Where demo.json, report.html and the migration's folder `tradeshift` go.
+    index:
+        Number of the lab, where several run on one machine.
+    services:
+        How many move; nine of them are the shop.
+    rate:
+        Requests a second to the quiet ones together, three in ten of them from the new cluster.
+    keep:
+        Leave the lab up afterwards, to look around.
+    """
+    return asyncio.run(_perform_many(out, index, services - 9, rate, keep=keep))
+
+
+async def _perform_many(out: Path, index: int | None, count: int, rate: float, *, keep: bool) -> int:
+    clock = SystemClock()
+    began = clock.monotonic()
+    folder = fresh_folder((out / "tradeshift").resolve())
+    lab = await labs.start_lab(databases=True, index=index, say=_say, clock=clock)
+    up = round(clock.monotonic() - began, 1)
+    old, new = lab.clusters
+    try:
+        async with (
+            Kubernetes.connect(old.kubeconfig, name=old.name) as legacy,
+            Kubernetes.connect(new.kubeconfig, name=new.name) as eks,
+        ):
+            demo = Tradeshift(lab, legacy, eks, folder, _say, clock, count, rate)
+            result = await demo.play()
+    finally:
+        if not keep:
+            await labs.stop_lab(lab.state.index)
+    result["seconds_by_phase"] = {"lab up": up, **result["seconds_by_phase"]}
+    result["seconds"] = round(clock.monotonic() - began, 1)
+    shutil.copy(folder / "report.html", out / "report.html")
+    (out / "demo.json").write_text(json.dumps(result, indent=1) + "\n")
+    for name in ("requests", "failed", "moved", "flips", "mirrors", "seconds_by_phase", "seconds"):
+        _say(f"{name:24s}{result[name]}")
+    _say("demo.json and report.html are written")
+    return Exit.ERROR if result["failed"] else Exit.DONE
 
 
 async def _perform(out: Path, index: int | None, rate: float, *, keep: bool) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from landbridge.errors import LandbridgeError
 
@@ -34,6 +36,20 @@ class Landbridge:
                 advice="what it printed is above",
             )
         return code
+
+    async def read(self, *arguments: str) -> Any:
+        """What a command says with `-o json`; LandbridgeError when it says nothing."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "landbridge", *arguments, "-o", "json"),
+            env=self._environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        text, _ = await process.communicate()
+        if not text:
+            raise LandbridgeError(f"`landbridge {' '.join(arguments)}` said nothing", where=str(self.folder))
+        return json.loads(text)
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
         """A command in a process group of its own; whoever starts it ends it."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from landbridge.clients.kinds import SERVICE
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.lab.databases import Databases
+from landbridge.lab.shop.objects import PARTS
 from landbridge.lab.shop.wire.fault import Fault, set_fault
 from landbridge.model.service import Manifest
 
@@ -17,6 +18,9 @@ STEPS = (5, 25, 50, 95, 100)
 DWELL = 5.0
 SOAK = 3.0
 CONCURRENCY = 9
+FEW_STEPS = (10, 50, 95, 100)
+MANY_AT_ONCE = 40
+SHOP = tuple(part.name for part in PARTS)
 RATES = {"web": 8.0, "catalog": 50.0, "users": 50.0, "cart": 20.0, "orders": 15.0, "payments": 45.0, "stock": 15.0}
 
 
@@ -49,6 +53,32 @@ def migration_yaml(found: str, *, image: str, date: str, accepted: Sequence[Acce
             f"reason: {json.dumps(entry.reason)}, date: {date}}}"
             for entry in accepted
         ),
+    ]
+    return found + "\n".join(lines) + "\n"
+
+
+def migration_of_many(found: str, *, image: str, date: str) -> str:
+    """What `init` wrote, for hundreds of quiet services: they flip, and the shop's ramp."""
+    quiet = "one or two requests a second cannot decide at any share: it flips, and the soak watches"
+    lines = [
+        "",
+        "# What the demo adds.",
+        "steps: [100]  # nothing could be compared at this traffic; see last-bake below",
+        "dwell: 2",
+        "maxDwell: 0",
+        f"soak: {SOAK:g}",
+        "bursts: request",
+        "maxHoldDwells: 60",
+        f"concurrency: {MANY_AT_ONCE}",
+        f"dataPlane: {{image: {json.dumps(image)}, workers: 1, waypoints: 1, gateways: 1}}",
+        "services:",
+        *(
+            f"  shop/{name}: {{steps: {list(FEW_STEPS)}, dwell: {DWELL:g}, requestRate: {RATES.get(name, 10.0):g}}}"
+            for name in SHOP
+        ),
+        "accepted:",
+        f"  - {{check: last-bake, reason: {json.dumps(quiet)}, date: {date}}}",
+        f"  - {{check: metrics-api, reason: the lab has no metrics server, date: {date}}}",
     ]
     return found + "\n".join(lines) + "\n"
 

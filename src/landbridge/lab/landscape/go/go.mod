@@ -1,0 +1,3 @@
+module landbridge.dev/landscape
+
+go 1.24
