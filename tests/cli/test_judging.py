@@ -92,6 +92,8 @@ def test_every_mistake_is_told_with_its_line(tmp_path: Path, capsys: pytest.Capt
         (["{counts}", "--alpha", "2"], "alpha"),
         (["{counts}", "--dwell", "3x"], "is not a duration"),
         (["{counts}", "--bursts", "none"], "Choose from"),
+        (["{counts}", "--slo-rolls-back"], "needs --slo"),
+        (["{counts}", "--must-see", "0.5"], "must-see"),
     ],
 )
 def test_what_cannot_be_used_is_exit_2(

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from landbridge import judge
 from landbridge.errors import DocumentError
 from landbridge.judge.backtest import COLUMNS, backtest
+from landbridge.judge.state import Settings
+from landbridge.judge.verdict import Decision, Reason
 from landbridge.model.service import Side
 from tests.judge.traffic import second
 
@@ -47,7 +49,7 @@ def test_it_rolls_back_where_the_judge_would_have_and_csv_and_json_lines_agree()
 
 
 def test_the_bound_is_that_of_the_ratio_seen_and_none_where_the_source_never_failed() -> None:
-    seen = backtest(as_csv(recorded(0.02, seconds=900)), alpha=1e-9)
+    seen = backtest(as_csv(recorded(0.02, seconds=900)), settings=Settings(alpha=1e-9))
     assert seen.ratio.estimate is not None
     assert seen.bound == pytest.approx(judge.power.b_star(seen.ratio.estimate, 1e-9))
     rows = [
@@ -139,3 +141,19 @@ objects = st.dictionaries(st.sampled_from([*COLUMNS, "weight", "new_slower_5", "
 def test_whatever_the_text_it_is_judged_or_its_mistakes_are_told(text: str) -> None:
     with suppress(DocumentError):
         assert backtest(text, compare=True).verdicts
+
+
+def test_what_is_asked_for_beside_the_test_holds_a_step_or_takes_it_home() -> None:
+    both_bad = as_csv(
+        [row | {"new_bad": row["new_requests"] // 20, "old_bad": row["old_requests"] // 20} for row in recorded(0.0)]
+    )
+    held = backtest(both_bad, settings=Settings(slo=0.01)).verdict
+    assert (held.decision, held.reason) == (Decision.HOLD, Reason.SLO)
+    home = backtest(both_bad, settings=Settings(slo=0.01, slo_rolls_back=True)).verdict
+    assert home.decision is Decision.ROLL_BACK
+    assert "outside the promise" in home.detail
+    healthy = as_csv(recorded(0.001))
+    assert backtest(healthy).verdict.decision is Decision.ADVANCE
+    for asked, reason in ((Settings(must_see=1.2), Reason.TOO_LITTLE), (Settings(pass_below=1.2), Reason.NOT_PASSED)):
+        held = backtest(healthy, settings=asked).verdict
+        assert (held.decision, held.reason) == (Decision.HOLD, reason)

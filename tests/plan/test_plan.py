@@ -423,3 +423,14 @@ def test_diff_says_what_changed() -> None:
 def test_settings_of_the_run_are_in_its_bounds() -> None:
     plan = plan_of(healthy(), lease={"onExpiry": "stay"}, services={"shop/web": {"retries": "full"}})
     assert (plan.bounds.on_expiry, plan.bounds.full_retry) == ("stay", ("shop/web",))
+
+
+def test_what_is_asked_of_a_step_is_in_the_plan_and_nothing_is_said_of_what_is_not() -> None:
+    asked = {"slo": 0.01, "breach": "rollBack", "must_see": 10, "pass_below": 2}
+    plan = plan_of(healthy(), judge=asked)
+    bounds = plan.bounds
+    assert (bounds.slo, bounds.slo_rolls_back, bounds.must_see, bounds.pass_below) == (0.01, True, 10, 2)
+    assert load(dump(plan)) == plan
+    for line in ("  slo: 0.01", "  sloRollsBack: true", "  mustSee: 10", "  passBelow: 2"):
+        assert line in dump(plan).splitlines()
+        assert line.partition(":")[0] not in dump(plan_of(healthy()))

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landbridge.model.journal import Command, Phase, State, What
-from landbridge.model.plan import Act, ActKind, Plan, ServicePlan, Wave
+from landbridge.model.plan import Act, ActKind, Bounds, Plan, ServicePlan, Wave
 from landbridge.model.service import ServiceId
 from landbridge.run.agenda import WAY_BACK, Agenda, agenda, next_step, open_wave, way_back
 from landbridge.run.decide import Do, End, Ending, Result, Undo, Wait, decide, learn, obey, renew
+from landbridge.run.observer import begin_judge
 
 NAMES = [ServiceId("shop", name) for name in ("cart", "pay", "web")]
 WEIGHTS = st.lists(st.integers(1, 99), min_size=1, max_size=5, unique=True).map(lambda w: (*sorted(w), 100))
@@ -368,3 +369,13 @@ def test_a_plan_that_gets_a_shadow_in_mid_ramp_does_not_copy_what_users_have() -
     step = next_step(world.book(), world.states[web])
     assert step is not None
     assert step.act.id == "shop/cart/weight-100"
+
+
+def test_what_the_plan_asks_of_a_step_is_asked_of_the_judge() -> None:
+    service = ServiceId("shop", "web")
+    asked = Bounds(alpha=0.02, slo=0.01, slo_rolls_back=True, must_see=10.0, pass_below=2.0)
+    wave = Wave(name="wave-1", services=(ServicePlan(service=service, acts=(act(service, ActKind.WEIGHT, dwell=9),)),))
+    state = begin_judge(Plan(source="legacy", target="eks", waves=(wave,), bounds=asked), service)
+    found = state.settings
+    assert (found.alpha, found.slo, found.slo_rolls_back) == (0.02, 0.01, True)
+    assert (found.must_see, found.pass_below, found.block_seconds) == (10.0, 2.0, 9.0)

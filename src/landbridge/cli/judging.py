@@ -16,11 +16,12 @@ from rich.markup import escape
 from landbridge.cli import folder
 from landbridge.cli.output import Where, columns, emit, seconds_of
 from landbridge.clock import rfc3339
-from landbridge.errors import Exit
+from landbridge.errors import DocumentError, Exit
 from landbridge.judge import Decision
 from landbridge.judge.backtest import UNKNOWN_WEIGHT, Judged, Result, backtest
 from landbridge.judge.bursts import Bursts
 from landbridge.judge.interval import GRID
+from landbridge.judge.state import Settings
 
 HERE = Where()
 EPOCH_FROM = 1e8
@@ -39,6 +40,10 @@ def judge(
     alpha: Annotated[float, Parameter(validator=validators.Number(gt=0, lt=0.5))] = 0.01,
     dwell: str = "60s",
     bursts: Bursts = Bursts.CAP,
+    slo: Annotated[float | None, Parameter(validator=validators.Number(gt=0, lt=1))] = None,
+    slo_rolls_back: bool = False,
+    must_see: Annotated[float | None, Parameter(validator=validators.Number(gt=1))] = None,
+    pass_below: Annotated[float | None, Parameter(validator=validators.Number(gt=1))] = None,
     compare: bool = False,
     where: Where = HERE,
 ) -> int:
@@ -58,11 +63,31 @@ def judge(
         Time at each weight, such as 60s or 5m.
     bursts:
         What counts as one failure: request, session, or cap (failures that come in bunches count little).
+    slo:
+        Highest share of bad requests over both sides; above it the ramp holds.
+    slo_rolls_back:
+        Also roll back when the target alone breaks the SLO: outside the promise of alpha.
+    must_see:
+        Leave a step when a target that fails so many times as often would have been seen.
+    pass_below:
+        Leave a step with evidence that the target fails less than so many times as often.
     compare:
         Also say when the rules of Flagger, Argo Rollouts and Kayenta would have rolled back.
     """
+    if slo_rolls_back and slo is None:
+        raise DocumentError(
+            "--slo-rolls-back needs --slo", where="--slo-rolls-back", advice="give the SLO, as --slo 0.01"
+        )
+    asked = Settings(
+        alpha=alpha,
+        bursts=bursts,
+        slo=slo,
+        slo_rolls_back=slo_rolls_back,
+        must_see=must_see,
+        pass_below=pass_below,
+    )
     text = _text(file, where)
-    found = backtest(text, file=file, alpha=alpha, dwell=seconds_of(dwell, "--dwell"), bursts=bursts, compare=compare)
+    found = backtest(text, file=file, dwell=seconds_of(dwell, "--dwell"), compare=compare, settings=asked)
     emit(_plain(found), where.output, table=_story(found, alpha))
     return Exit.ROLLED_BACK if found.verdict.decision is Decision.ROLL_BACK else Exit.DONE
 

@@ -11,13 +11,12 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import isfinite
 
 from landbridge.errors import DocumentError, Mistake
 from landbridge.judge import power, rules
-from landbridge.judge.bursts import Bursts
 from landbridge.judge.interval import GRID, Interval, interval, lower_bound
 from landbridge.judge.observe import change_weight, observe, start
 from landbridge.judge.rules import Compared, Counted
@@ -28,6 +27,7 @@ from landbridge.model.service import Side
 
 COLUMNS = ("time", "new_requests", "new_bad", "old_requests", "old_bad")
 UNKNOWN_WEIGHT = 50
+USUAL = Settings()
 MANY = 20
 """Mistakes told at once; the same one in every line of a long file is no news."""
 
@@ -72,17 +72,16 @@ def backtest(
     text: str,
     *,
     file: str = "counts",
-    alpha: float = 0.01,
     dwell: float = 60.0,
-    bursts: Bursts = Bursts.CAP,
     compare: bool = False,
+    settings: Settings = USUAL,
 ) -> Result:
     """Judge the counts in `text` as if they came live; `compare` adds what other tools' rules would have done.
 
     Raises DocumentError with every mistake, its line and its column.
     """
     rows = read(text, file)
-    state, judged = start(Settings(alpha=alpha, bursts=bursts, stale=float("inf"), timeout=0.0)), []
+    state, judged = start(replace(settings, stale=float("inf"), timeout=0.0)), []
     started = rows[0].counted.at
     for row in rows:
         at = row.counted.at

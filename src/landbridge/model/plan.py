@@ -67,6 +67,10 @@ class Bounds:
     alpha: float = 0.01
     beta: float = 0.01
     bursts: str = "cap"
+    slo: float | None = None
+    slo_rolls_back: bool = False
+    must_see: float | None = None
+    pass_below: float | None = None
     on_expiry: str = "home"
     lease_seconds: float = 15.0
     concurrency: int = 8

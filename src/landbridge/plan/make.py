@@ -25,7 +25,7 @@ from landbridge.model.service import Limits, ServiceId
 from landbridge.plan import acts
 from landbridge.plan.order import levels
 from landbridge.plan.scope import Mover, Scope
-from landbridge.settings.migration import Migration, Policies, full_retry
+from landbridge.settings.migration import Breach, Migration, Policies, full_retry
 
 GROUND, JOIN, LEAVE = "ground", "join", "leave"
 _NAMED = attrgetter("service.namespace", "service.name")
@@ -124,6 +124,10 @@ def _bounds(migration: Migration) -> Bounds:
         alpha=migration.alpha,
         beta=migration.beta,
         bursts=migration.bursts.value,
+        slo=migration.judge.slo,
+        slo_rolls_back=migration.judge.breach is Breach.ROLL_BACK,
+        must_see=migration.judge.must_see,
+        pass_below=migration.judge.pass_below,
         on_expiry=migration.lease.on_expiry.value,
         lease_seconds=migration.lease.seconds,
         concurrency=migration.concurrency,

@@ -24,6 +24,10 @@ _CAMEL = {
     "alpha": "alpha",
     "beta": "beta",
     "bursts": "bursts",
+    "slo": "slo",
+    "slo_rolls_back": "sloRollsBack",
+    "must_see": "mustSee",
+    "pass_below": "passBelow",
     "on_expiry": "onExpiry",
     "lease_seconds": "leaseSeconds",
     "concurrency": "concurrency",
@@ -57,7 +61,9 @@ def _plan(plan: Plan) -> Iterator[str]:
 
 def _bounds(bounds: Bounds) -> Iterator[str]:
     for name, camel in _CAMEL.items():
-        yield f"  {camel}: {quote(getattr(bounds, name))}"
+        value = getattr(bounds, name)
+        if value is not None and value is not False:  # what nobody asked for is not said
+            yield f"  {camel}: {quote(value)}"
 
 
 def _wave(wave: Wave) -> Iterator[str]:

@@ -117,7 +117,7 @@ class Observer:
 
     def follow(self, route: Route, plan: Plan) -> None:
         """Learn a service's levels at weight 0, before its target is asked anything."""
-        self._followed.setdefault(route.service, (route, _begin(plan, route.service)))
+        self._followed.setdefault(route.service, (route, begin_judge(plan, route.service)))
 
     def leave(self, service: ServiceId) -> None:
         """Watch a service no longer."""
@@ -221,7 +221,7 @@ class Observer:
         """The judge as it was after the last look; one that we did not watch ourselves begins a new block."""
         state = self._kept(service)
         if state is None:
-            _, state = self._followed.pop(service, (None, _begin(plan, service)))
+            _, state = self._followed.pop(service, (None, begin_judge(plan, service)))
             return judge.change_weight(state)
         self._followed.pop(service, None)
         if state.weight == percent:
@@ -316,7 +316,7 @@ class Observer:
             return Opinion(Ending.ROLL_BACK, judge.Decision.ROLL_BACK.value, f"{breaches[0]}; {OUTSIDE}")
         reason = "" if said.decision is judge.Decision.ADVANCE else str(said)
         over = at - watch.started >= watch.dwell
-        if said.reason is judge.Reason.TOO_LITTLE and not watch.first:
+        if said.reason is judge.Reason.TOO_LITTLE and not watch.first and watch.bounds.must_see is None:
             reason = ""  # evidence adds up over the ramp, and a smaller share was passed with enough of it
         quiet = over and _is_quiet(watch, said)
         if quiet:
@@ -397,12 +397,20 @@ def _is_quiet(watch: Watch, said: judge.Verdict) -> bool:
     return bool(counts.n_new) or counts.n_old * watch.copies < 100 * EXPECTED
 
 
-def _begin(plan: Plan, service: ServiceId) -> judge.JudgeState:
+def begin_judge(plan: Plan, service: ServiceId) -> judge.JudgeState:
     """A judge by the plan's rules; a block never lasts longer than the shortest dwell, or no step could end in time."""
     watched = [act for act in acts_of(plan, service) if act.kind in {ActKind.SHADOW, ActKind.WEIGHT}]
     dwells = [float(act.args.get("dwell", 60.0)) for act in watched]
     bounds = plan.bounds
-    return judge.start(alpha=bounds.alpha, bursts=Bursts(bounds.bursts), block_seconds=min([30.0, *dwells]))
+    return judge.start(
+        alpha=bounds.alpha,
+        bursts=Bursts(bounds.bursts),
+        slo=bounds.slo,
+        slo_rolls_back=bounds.slo_rolls_back,
+        must_see=bounds.must_see,
+        pass_below=bounds.pass_below,
+        block_seconds=min([30.0, *dwells]),
+    )
 
 
 def _not_obeyed(watch: Watch) -> str:

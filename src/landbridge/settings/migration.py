@@ -274,6 +274,28 @@ class Guard(Settings):
         return self
 
 
+class Asked(Settings):
+    """What is asked of a step beside no evidence against the target; docs/judge.md says what each costs."""
+
+    slo: float | None = Field(None, gt=0, lt=1, description="highest share of bad requests over both sides; else hold")
+    breach: Breach = Field(
+        Breach.HOLD,
+        description="rollBack: also take home whose target alone breaks the SLO, which is outside the promise of alpha",
+    )
+    must_see: float | None = Field(
+        None, gt=1, description="a step is left when a target that fails so many times as often would have been seen"
+    )
+    pass_below: float | None = Field(
+        None, gt=1, description="a step is left with evidence that the target fails less than so many times as often"
+    )
+
+    @model_validator(mode="after")
+    def _has_slo(self) -> Asked:
+        if self.breach is Breach.ROLL_BACK and self.slo is None:
+            raise ValueError("breach is of the SLO: it needs slo")
+        return self
+
+
 class Store(Settings):
     """A data store that both sides share."""
 
@@ -305,6 +327,7 @@ class Migration(Settings):
     bursts: Bursts = Field(
         Bursts.CAP, description="what counts as one failure: request, session or cap (docs/judge.md)"
     )
+    judge: Asked = Field(Asked(), description="what else is asked of a step; nothing unless set")
     concurrency: int = Field(8, ge=1, le=1000, description="services that move at the same time")
     max_hold_dwells: int = Field(5, ge=1, le=100, description="dwells in hold after which a person is asked")
     approve: tuple[str, ...] = Field((), description="waves that wait for `landbridge approve`, as leave or wave-2")
