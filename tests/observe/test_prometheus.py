@@ -16,7 +16,7 @@ from landbridge.observe.guards import Guards
 from landbridge.observe.planes import LINKERD
 from landbridge.observe.prometheus import PrometheusProvider
 from landbridge.observe.samples import Rules
-from landbridge.settings.migration import Guard
+from landbridge.settings.judging import Guard
 from tests.observe.server import Server, free_port, prometheus
 
 pytestmark = pytest.mark.api

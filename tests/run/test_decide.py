@@ -12,7 +12,7 @@ from landbridge.model.plan import Act, ActKind, Bounds, Plan, ServicePlan, Wave
 from landbridge.model.service import ServiceId
 from landbridge.run.agenda import WAY_BACK, Agenda, agenda, next_step, open_wave, way_back
 from landbridge.run.decide import Do, End, Ending, Result, Undo, Wait, decide, learn, obey, renew
-from landbridge.run.observer import begin_judge
+from landbridge.run.watch import begin_judge
 
 NAMES = [ServiceId("shop", name) for name in ("cart", "pay", "web")]
 WEIGHTS = st.lists(st.integers(1, 99), min_size=1, max_size=5, unique=True).map(lambda w: (*sorted(w), 100))

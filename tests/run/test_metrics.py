@@ -23,7 +23,7 @@ from landbridge.observe.samples import Rules
 from landbridge.run.journal import Journal
 from landbridge.run.runner import Summary, run
 from landbridge.run.status import read_status
-from landbridge.settings.migration import Breach, Guard
+from landbridge.settings.judging import Breach, Guard
 from tests.observe.server import Server, prometheus
 from tests.run.conftest import Pair
 from tests.run.test_runner import plan_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from landbridge.settings import parse
-from landbridge.settings.migration import Breach
+from landbridge.settings.judging import Breach
 from tests.settings.test_settings import ENDS, mistakes
 
 METRICS = """\

@@ -12,9 +12,10 @@ from landbridge.catalog import get_catalog
 from landbridge.errors import DocumentError
 from landbridge.model.service import Protocol, ServiceId
 from landbridge.settings import load, parse, read, render_template
-from landbridge.settings.migration import Cluster, Migration, read_duration
+from landbridge.settings.migration import Cluster, Migration
 from landbridge.settings.reference import PAGE, render_reference
 from landbridge.settings.template import quote
+from landbridge.settings.values import read_duration
 
 ROOT = Path(__file__).parents[2]
 ENDS = "source: {name: legacy, context: a}\ntarget: {name: eks, context: b}\nnamespaces: [shop]\n"

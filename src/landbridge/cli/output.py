@@ -16,7 +16,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from landbridge.errors import DocumentError, LandbridgeError
-from landbridge.settings.migration import read_duration
+from landbridge.settings.values import read_duration
 
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
 SHOWN_MISTAKES = 50

@@ -16,7 +16,7 @@ from landbridge.clients.prometheus import Prometheus
 from landbridge.clock import Clock
 from landbridge.errors import LandbridgeError
 from landbridge.model.service import ServiceId, Side
-from landbridge.settings.migration import Breach, Guard
+from landbridge.settings.judging import Breach, Guard
 
 PATIENCE = 3.0
 """Intervals for which an answer holds good while Prometheus does not give another."""

@@ -14,7 +14,7 @@ from landbridge.observe.planes import PLANES
 from landbridge.observe.prometheus import PrometheusProvider
 from landbridge.observe.provider import MetricsProvider
 from landbridge.observe.samples import Rules
-from landbridge.settings.migration import Metrics
+from landbridge.settings.judging import Metrics
 
 Provide = Callable[[Metrics, Kubernetes, Kubernetes, Clock], AbstractAsyncContextManager[MetricsProvider]]
 

@@ -12,7 +12,8 @@ from landbridge.model.plan import Act, ActKind, Bounds, Plan, ServicePlan, Wave
 from landbridge.model.service import MESHES, Protocol, ServiceId, Side
 from landbridge.settings.base import Settings
 from landbridge.settings.document import Document, read, validate
-from landbridge.settings.migration import Id, OnExpiry
+from landbridge.settings.migration import OnExpiry
+from landbridge.settings.values import Id
 
 SPOKEN = tuple(kind.value for kind in Protocol if kind is not Protocol.UDP)
 

@@ -25,7 +25,8 @@ from landbridge.model.service import Limits, ServiceId
 from landbridge.plan import acts
 from landbridge.plan.order import levels
 from landbridge.plan.scope import Mover, Scope
-from landbridge.settings.migration import Breach, Migration, Policies, full_retry
+from landbridge.settings.judging import Breach
+from landbridge.settings.migration import Migration, Policies, full_retry
 
 GROUND, JOIN, LEAVE = "ground", "join", "leave"
 _NAMED = attrgetter("service.namespace", "service.name")

@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from landbridge import judge
 from landbridge.clock import Clock
 from landbridge.errors import DriftError, LandbridgeError
-from landbridge.judge import Bursts, share
-from landbridge.judge.share import Agreement, ShareState
+from landbridge.judge import share
+from landbridge.judge.share import ShareState
 from landbridge.model.journal import Entry, Outcome, What
-from landbridge.model.look import COPIES, Count, Cursor, Look, NoData, Reading, plain_counts
-from landbridge.model.plan import ActKind, Bounds, Plan
+from landbridge.model.look import COPIES, Cursor, Look, Reading, plain_counts
+from landbridge.model.plan import Plan
 from landbridge.model.service import Route, ServiceId, Side, Weight
 from landbridge.observe.guards import Guards
 from landbridge.observe.provider import MetricsProvider
-from landbridge.run.agenda import acts_of
 from landbridge.run.decide import Ending, Result
 from landbridge.run.journal import Journal, Seen
 from landbridge.run.owners import Owners
 from landbridge.run.switches import TwoSided
 from landbridge.run.turns import Job
+from landbridge.run.watch import Opinion, Watch, begin_judge, is_quiet, late, not_obeyed, numbers, totals
 
 EVERY = 1.0
 """Seconds between two looks."""
@@ -39,53 +39,8 @@ SOONEST = 0.2
 
 OUTSIDE = "a policy outside the promise of alpha"
 
-QUIET = frozenset({judge.Reason.NO_DATA, judge.Reason.NO_CONTROL, judge.Reason.BLOCK_OPEN, judge.Reason.TOO_LITTLE})
-"""What a shadow that has dwelt may end with."""
-
-EXPECTED = 20
-"""Copies that should have been answered before none at all means that something is wrong."""
-
 JUDGE = "the judge"
 """Who asks for a rollback that no act in hand can make."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Watch:
-    """One service at one weight: while it dwells there, and then, `standing`, until something else is done to it."""
-
-    job: Job
-    switches: TwoSided
-    weight: int
-    dwell: float
-    live: dict[Side, Weight]
-    """The switches as we wrote them: lets a cut be one request."""
-    started: float
-    judge: judge.JudgeState
-    share: ShareState
-    bounds: Bounds
-    ended: asyncio.Future[Result]
-    first: bool = False
-    """No weight of this ramp was passed yet: a step must show by itself that a total failure would be seen."""
-    reading: Reading | NoData | None = None
-    fresh: bool = True
-    """Looks that span the change of weight are the baseline and are not judged."""
-    standing: bool = False
-    copies: int = 0
-    """Percent of the safe requests that is copied to the target, which has no others: what is judged is the copies."""
-
-    @property
-    def service(self) -> ServiceId:
-        """Whose watch it is."""
-        return self.job.service
-
-
-@dataclass(frozen=True, slots=True)
-class Opinion:
-    """What one look led to: an ending, or none yet; the words go into the journal and to `explain`."""
-
-    ending: Ending | None
-    verdict: str
-    reason: str
 
 
 class Observer:
@@ -295,8 +250,8 @@ class Observer:
             else:
                 counts, weight = (reading.shadows, judge.SHADOW) if watch.copies else (reading.counts, watch.weight)
                 watch.judge = judge.observe(watch.judge, counts, weight=weight, at=look.at)
-                if watch.share.since is not None or not _late(watch):  # before, a share says nothing of this weight
-                    new, old = _totals(reading, watch.switches.divided)
+                if watch.share.since is not None or not late(watch):  # before, a share says nothing of this weight
+                    new, old = totals(reading, watch.switches.divided)
                     watch.share = share.observe(watch.share, new=new, old=old, at=look.at)
             if watch.copies:
                 watch.reading = replace(reading, counts=reading.shadows)
@@ -318,19 +273,19 @@ class Observer:
         over = at - watch.started >= watch.dwell
         if said.reason is judge.Reason.TOO_LITTLE and not watch.first and watch.bounds.must_see is None:
             reason = ""  # evidence adds up over the ramp, and a smaller share was passed with enough of it
-        quiet = over and _is_quiet(watch, said)
+        quiet = over and is_quiet(watch, said)
         if quiet:
             reason = ""
         if watch.weight >= 100 and said.reason in {judge.Reason.NO_CONTROL, judge.Reason.BLOCK_OPEN}:
             reason = "" if over else f"hold, {judge.Reason.DWELL.value}"
         if breaches:
             reason = f"hold, {self.guarded(watch.service)}"
-        reason = reason or self.owners.unready(watch.service) or _not_obeyed(watch)
+        reason = reason or self.owners.unready(watch.service) or not_obeyed(watch)
         if not reason:
             told = f"the copies decide nothing: {said.detail}" if quiet else ""
             return Opinion(Ending.DONE, judge.Decision.ADVANCE.value, told)
-        late = at - watch.started >= watch.bounds.max_hold_dwells * watch.dwell
-        person = late and said.reason is not judge.Reason.DWELL
+        overdue = at - watch.started >= watch.bounds.max_hold_dwells * watch.dwell
+        person = overdue and said.reason is not judge.Reason.DWELL
         return Opinion(Ending.HELD if person else None, judge.Decision.HOLD.value, reason)
 
     async def _act(self, watch: Watch, opinion: Opinion) -> None:
@@ -340,7 +295,7 @@ class Observer:
             if opinion.ending is Ending.ROLL_BACK:
                 await self._send_home(watch, opinion.reason)
             return
-        weight, reason = watch.weight, opinion.reason or _numbers(watch)
+        weight, reason = watch.weight, opinion.reason or numbers(watch)
         if opinion.ending is Ending.ROLL_BACK:
             why = await self._cut(watch)
             weight, reason = (weight, f"{reason}; not sent home at once: {why}") if why else (0, reason)
@@ -384,64 +339,3 @@ class Observer:
             verdict=opinion.verdict,
             reason=opinion.reason,
         )
-
-
-def _is_quiet(watch: Watch, said: judge.Verdict) -> bool:
-    """Copies of a service that is asked little by GET decide nothing: its first weight does.
-
-    None answered where some should have been is another thing, and holds.
-    """
-    if not watch.copies or said.reason not in QUIET or watch.judge.fault or not isinstance(watch.reading, Reading):
-        return False
-    counts = watch.judge.step.counts
-    return bool(counts.n_new) or counts.n_old * watch.copies < 100 * EXPECTED
-
-
-def begin_judge(plan: Plan, service: ServiceId) -> judge.JudgeState:
-    """A judge by the plan's rules; a block never lasts longer than the shortest dwell, or no step could end in time."""
-    watched = [act for act in acts_of(plan, service) if act.kind in {ActKind.SHADOW, ActKind.WEIGHT}]
-    dwells = [float(act.args.get("dwell", 60.0)) for act in watched]
-    bounds = plan.bounds
-    return judge.start(
-        alpha=bounds.alpha,
-        bursts=Bursts(bounds.bursts),
-        slo=bounds.slo,
-        slo_rolls_back=bounds.slo_rolls_back,
-        must_see=bounds.must_see,
-        pass_below=bounds.pass_below,
-        block_seconds=min([30.0, *dwells]),
-    )
-
-
-def _not_obeyed(watch: Watch) -> str:
-    """Law 2: every waypoint obeys the weight, and the share that is seen agrees with it."""
-    if late := _late(watch):
-        return late
-    answer = share.agrees(watch.share)
-    if answer.agreement is Agreement.DISAGREES and answer.observed is not None:
-        return f"hold, the share seen is {answer.observed:.1%} at weight {watch.weight} %: {answer.cause}"
-    return ""
-
-
-def _late(watch: Watch) -> str:
-    """A waypoint that does not obey the weight yet, or has nobody to send the target's share to."""
-    if isinstance(watch.reading, Reading):
-        for pod, percent in sorted(watch.reading.weights.items()):
-            if percent != watch.weight:
-                return f"hold, waypoint {pod} obeys {percent} %, not {watch.weight} %"
-        if watch.weight and watch.reading.unseen:
-            return f"hold, waypoint {watch.reading.unseen[0]} sees nobody who answers on the target"
-    return ""
-
-
-def _numbers(watch: Watch) -> str:
-    """What an advance rests on, for the journal and the report."""
-    return f"{judge.said(watch.judge)}; evidence {watch.judge.evidence:.2f}"
-
-
-def _totals(reading: Reading, divided: str) -> tuple[int, int]:
-    """Requests to both sides, of callers in the one cluster whose callers a weight divides, or of all."""
-    counted = [sides for at, sides in reading.counts.items() if not divided or at.partition("/")[0] == divided]
-    new = sum(sides.get(Side.TARGET, Count()).n for sides in counted)
-    old = sum(sides.get(Side.SOURCE, Count()).n for sides in counted)
-    return new, old

@@ -6,65 +6,19 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Iterable
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from landbridge.judge.bursts import Bursts
-from landbridge.laws.window import read_window
-from landbridge.model.service import Protocol, ServiceId
+from landbridge.model.service import ServiceId
 from landbridge.settings.base import Label, Settings
 from landbridge.settings.connection import Connection
-
-DEFAULT_STEPS = (1, 5, 10, 25, 50, 75, 95, 100)
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def read_duration(value: Any) -> Any:
-    """Seconds from a number or from text such as `90s`, `5m`, `1h30m`; ValueError otherwise."""
-    if isinstance(value, str):
-        parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)([smhd])", value)
-        if not parts or "".join(number + unit for number, unit in parts) != value:
-            raise ValueError(f"{value!r} is not a duration such as 90s, 5m or 1h30m")
-        return sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("has to be a duration such as 90s, 5m or 1h30m")
-    return value
-
-
-def read_id(value: str) -> str:
-    """`namespace/name`; ValueError otherwise."""
-    return str(ServiceId.parse(value))
-
-
-def read_spoken(value: Protocol) -> Protocol:
-    """What a TCP port may be said to speak; ValueError for what a waypoint does not carry."""
-    if value is Protocol.UDP:
-        raise ValueError("a waypoint carries no UDP: http, grpc or tcp")
-    return value
-
-
-def read_steps(steps: tuple[int, ...]) -> tuple[int, ...]:
-    """Weights in percent: rising, within 1 to 100, the last one 100."""
-    if any(not 1 <= step <= 100 for step in steps):
-        raise ValueError("weights are whole percents from 1 to 100")
-    if any(after <= before for before, after in pairwise(steps)):
-        raise ValueError("weights have to rise from step to step")
-    if not steps or steps[-1] != 100:
-        raise ValueError("the last weight has to be 100")
-    return steps
-
-
-Spoken = Annotated[Protocol, AfterValidator(read_spoken)]
-Duration = Annotated[float, BeforeValidator(read_duration), Field(ge=0, le=366 * 86400)]
-Id = Annotated[str, AfterValidator(read_id)]
-Hours = Annotated[str, AfterValidator(read_window)]
-Steps = Annotated[tuple[int, ...], AfterValidator(read_steps)]
+from landbridge.settings.judging import Asked, Guard, Metrics, Shadow
+from landbridge.settings.values import DEFAULT_STEPS, Duration, Hours, Id, Spoken, Steps, read_duration
 
 
 class Cluster(Settings):
@@ -178,13 +132,6 @@ class DataPlane(Settings):
     cpu: str = Field("100m", pattern=r"^[0-9]+m?$", description="what each Envoy requests of its node, in cores")
 
 
-class Shadow(Settings):
-    """Copies of safe requests (GET and HEAD) to the target before its first user; their answers are thrown away."""
-
-    percent: int = Field(10, ge=0, le=100, description="percent of the safe requests that is copied; 0: none")
-    dwell: Duration = Field(60.0, description="how long they are copied and judged")
-
-
 class ServiceSettings(Settings):
     """What differs for one service; what is left out is as above."""
 
@@ -206,94 +153,6 @@ class WorkerSettings(Settings):
 
     idempotent: bool | None = Field(None, description="true: it may run on both sides at once; else never twice")
     skip: bool = Field(default=False, description="leave it where it is")
-
-
-class Prometheus(Settings):
-    """The Prometheus that scrapes the callers in one cluster; one replica, not a pair behind one address."""
-
-    url: str = Field(pattern=r"^https?://[^\s]+$", description="where its API is, as http://prometheus.legacy:9090")
-    matchers: dict[str, str] = Field({}, description="labels that pick this cluster out of one that both share")
-    token_file: str = Field("", description="file with a bearer token")
-    ca_file: str = Field("", description="file with the certificates that may have signed its own")
-
-
-class Metrics(Settings):
-    """What counts the requests that the judge compares."""
-
-    provider: str = Field("envoy", description="envoy: the waypoints' own counters; prometheus: those of a data plane")
-    plane: str = Field("linkerd", description="whose series Prometheus has")
-    source: Prometheus | None = Field(None, description="the source cluster's Prometheus")
-    target: Prometheus | None = Field(None, description="the target cluster's Prometheus")
-    every: Annotated[float, BeforeValidator(read_duration), Field(ge=1, le=300)] = Field(
-        5, description="how often Prometheus is asked"
-    )
-    silence: Annotated[float, BeforeValidator(read_duration), Field(ge=5, le=3600)] = Field(
-        90, description="so long without a new sample is no data: three scrape intervals at least"
-    )
-    strata: tuple[str, ...] = Field((), description="labels of callers that are judged apart, as [deployment]")
-
-    @model_validator(mode="after")
-    def _has_ends(self) -> Metrics:
-        if self.provider == "prometheus" and not (self.source and self.target):
-            raise ValueError("provider prometheus needs source and target, each with a url")
-        return self
-
-
-class Breach(StrEnum):
-    """What a guard's breach does."""
-
-    HOLD = "hold"
-    ROLL_BACK = "rollBack"
-
-
-class Guard(Settings):
-    """A query with a bound, or an alert, that has to be well while services move."""
-
-    query: str = Field("", description="PromQL; each value that it gives has to be within the bounds")
-    min: float | None = Field(None, allow_inf_nan=False, description="smallest good value")
-    max: float | None = Field(None, allow_inf_nan=False, description="largest good value")
-    alert: str = Field("", description="name of an alert that must not fire")
-    labels: dict[str, str] = Field({}, description="labels that the alert has to have")
-    on: Literal["source", "target"] = Field("target", description="whose Prometheus is asked")
-    services: tuple[str, ...] = Field(("*",), description="services that it holds, as namespace/name; * and ? match")
-    every: Annotated[float, BeforeValidator(read_duration), Field(ge=1, le=3600)] = Field(
-        15, description="how often it is asked"
-    )
-    breach: Breach = Field(Breach.HOLD, description="what happens to them; rollBack is outside the promise of alpha")
-
-    @model_validator(mode="after")
-    def _is_one_thing(self) -> Guard:
-        if bool(self.query) == bool(self.alert):
-            raise ValueError("a guard has either a query or an alert")
-        if self.query and self.min is None and self.max is None:
-            raise ValueError("a query needs min or max")
-        if self.alert and (self.min is not None or self.max is not None):
-            raise ValueError("an alert fires or not: it has no min or max")
-        if self.query and self.labels:
-            raise ValueError("labels are for alerts; a query has its own")
-        return self
-
-
-class Asked(Settings):
-    """What is asked of a step beside no evidence against the target; docs/judge.md says what each costs."""
-
-    slo: float | None = Field(None, gt=0, lt=1, description="highest share of bad requests over both sides; else hold")
-    breach: Breach = Field(
-        Breach.HOLD,
-        description="rollBack: also take home whose target alone breaks the SLO, which is outside the promise of alpha",
-    )
-    must_see: float | None = Field(
-        None, gt=1, description="a step is left when a target that fails so many times as often would have been seen"
-    )
-    pass_below: float | None = Field(
-        None, gt=1, description="a step is left with evidence that the target fails less than so many times as often"
-    )
-
-    @model_validator(mode="after")
-    def _has_slo(self) -> Asked:
-        if self.breach is Breach.ROLL_BACK and self.slo is None:
-            raise ValueError("breach is of the SLO: it needs slo")
-        return self
 
 
 class Store(Settings):

@@ -11,9 +11,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from landbridge.settings.migration import Duration, Migration
+from landbridge.settings.migration import Migration
 from landbridge.settings.names import plain
 from landbridge.settings.template import quote
+from landbridge.settings.values import Duration
 
 PAGE = "docs/migration-yaml.md"
 HEAD = """\
