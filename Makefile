@@ -38,13 +38,13 @@ lint: setup
 	$(call timed,lint,$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports)
 
 pure: setup
-	$(call timed,pure,$(BIN)/pytest -n 2 --durations 8 -m 'not api and not lab and not soak')
+	$(call timed,pure,$(BIN)/pytest -n 4 --dist worksteal --durations 8 -m 'not api and not lab and not soak')
 
 programs: setup  # of the labs; built once
 	$(call timed,programs,$(BIN)/landbridge lab build)
 
-api: setup
-	$(call timed,api,$(BIN)/pytest -n 3 --durations 8 -m 'api and not lab and not soak')
+api: setup  # they wait more than they compute
+	$(call timed,api,$(BIN)/pytest -n 5 --dist worksteal --durations 8 -m 'api and not lab and not soak')
 
 pods: setup  # one after the other: two labs at once starve each other on two cores
 	$(call timed,pods,$(BIN)/pytest --durations 12 -m 'lab and not soak')
