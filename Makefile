@@ -43,8 +43,8 @@ pure: setup
 programs: setup  # of the labs; built once
 	$(call timed,programs,$(BIN)/landbridge lab build)
 
-api: setup  # they wait more than they compute
-	$(call timed,api,$(BIN)/pytest -n 5 --dist worksteal --durations 8 -m 'api and not lab and not soak')
+api: setup  # they wait more than they compute; tests of one file share what they began
+	$(call timed,api,$(BIN)/pytest -n 4 --dist loadfile --durations 8 -m 'api and not lab and not soak')
 
 pods: setup  # one after the other: two labs at once starve each other on two cores
 	$(call timed,pods,$(BIN)/pytest --durations 12 -m 'lab and not soak')

@@ -60,13 +60,18 @@ class Crew:
         return dict((await self.bed.get_service(service))["spec"].get("selector") or {})
 
     async def steps(self, api: ApiServer, name: str) -> list[str]:
-        """What was written about a Service from the making of its leaf on, in order; notes on the leaf left out."""
+        """What was written about a Service from the making of its leaf on, in order; notes on it left out."""
         found: list[str] = []
         for line in api.audit.read_text().splitlines():
             event = json.loads(line)
             ref, verb = event.get("objectRef") or {}, event["verb"]
             ours = ref.get("namespace") == self.bed.namespace and str(ref.get("name", "")).startswith(name)
-            if ours and verb in {"create", "patch", "delete"} and event["responseStatus"]["code"] < 400:
+            if (
+                ours
+                and ref["resource"] != "events"
+                and verb in {"create", "patch", "delete"}
+                and event["responseStatus"]["code"] < 400
+            ):
                 found.append(f"{verb} {ref['resource']} {ref['name']}")
         begin = found.index(f"create services {name}-leaf")
         return [step for step in found[begin:] if step != f"patch services {name}-leaf"]
