@@ -128,23 +128,15 @@ class Bed:
         return growth(before, now)
 
     async def remove(self, k8s: Kubernetes) -> None:
-        """Delete the namespace, its pods first and at once: it would wait for half of their longest grace, and more."""
+        """Delete the namespace, its pods first and at once: it would wait for half of their longest grace, and more.
+
+        Nobody waits for the end of it: a kubelet that was cut off takes its time, and the next bed has another name.
+        """
         for item in await k8s.list(DEPLOYMENT, self.namespace):
             await k8s.delete(DEPLOYMENT, item["metadata"]["name"], self.namespace)
-
-        async def empty() -> bool:
-            query = {"gracePeriodSeconds": "1"}
-            await k8s.request("DELETE", f"/api/v1/namespaces/{self.namespace}/pods", params=query)
-            return not await k8s.list(POD, self.namespace)
-
-        await wait_for(empty, what=f"the pods of {self.namespace} gone", within=60, clock=self.clock, every=0.5)
+        query = {"gracePeriodSeconds": "1"}
+        await k8s.request("DELETE", f"/api/v1/namespaces/{self.namespace}/pods", params=query)
         await k8s.delete(NAMESPACE, self.namespace)
-
-    async def gone(self, k8s: Kubernetes) -> None:
-        async def absent() -> bool:
-            return await k8s.find(NAMESPACE, self.namespace) is None
-
-        await wait_for(absent, what=f"{self.namespace} gone", within=120, clock=self.clock, every=0.5)
 
     def deployment(
         self, name: str, arguments: list[str], replicas: int, env: Mapping[str, str], *, probe: bool = False

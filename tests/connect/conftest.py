@@ -79,5 +79,3 @@ async def leave(bed: Bed, *clusters: Kubernetes) -> None:
     """Take the bed away; the gateways stay for the next one, see `joinable`."""
     for k8s in clusters:
         await bed.remove(k8s)
-    for k8s in clusters:
-        await bed.gone(k8s)
