@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 
 from landbridge.agent import names
-from landbridge.agent.ports import Allocation
+from landbridge.agent.ports import Allocation, Allocations
 from landbridge.agent.slices import Pod
 
 DIAL_SECONDS = 3.0  # a node under load answers late; nothing waits for this but the pod itself
@@ -24,6 +24,7 @@ class Confirmations:
 
     def __init__(self) -> None:
         self._ports: dict[str, set[int]] = {}
+        self._stood_for: dict[str, dict[int, str]] = {}
         self._http = httpx2.AsyncClient(timeout=DIAL_SECONDS, trust_env=False)
 
     async def close(self) -> None:
@@ -36,6 +37,19 @@ class Confirmations:
             known = set().union(*(held.get(address, frozenset()) for address in pod.addresses))
             if pod.ready and known:
                 self._ports.setdefault(pod.uid, set()).update(known)
+
+    def keep(self, pods: Iterable[Pod], allocations: Allocations) -> None:
+        """Forget ports that stand for nothing any more, or for another Service port: they have to be dialled anew.
+
+        A Service that was given back and is adopted again gets its old number, and its listener is not there yet: a
+        slice written too soon refused connections.
+        """
+        stand_for = {item.listen: key for key, item in allocations.items()}
+        for pod in pods:
+            before = self._stood_for.get(pod.uid, {})
+            still = {n for n, key in stand_for.items() if before.get(n, key) == key}
+            self._ports[pod.uid] = self._ports.get(pod.uid, set()) & still
+            self._stood_for[pod.uid] = stand_for
 
     def has(self, pod: Pod, listen: Iterable[int]) -> bool:
         """Whether a pod serves all these ports."""

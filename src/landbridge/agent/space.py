@@ -75,6 +75,7 @@ class Space:
         allocations = await self._allocate(world)
         if allocations is None:
             return True
+        self._confirmed.keep(pods, allocations)
         of = ports.by_service(allocations)
         waits = await several(self._apex(world, item, pods, of) for item in _leaves(world))
         waits += await several(self._mirror(world, item, pods, of, mirror_ready) for item in _mirrors(world))
