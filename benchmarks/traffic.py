@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figure, Tally
 from landbridge.errors import LandbridgeError
-from landbridge.lab.host import programs
-from landbridge.lab.place import get_cache
+from landbridge.lab.host import golang
 
 SOURCE = Path(__file__).parent / "go"
 PIPE = asyncio.subprocess.PIPE
@@ -29,29 +26,7 @@ def say(line: str) -> None:
 
 async def build() -> Path:
     """The program, built with `go` when it is not in the cache; needs nothing but Go's own library."""
-    target = get_cache() / "bench" / _version() / "traffic"
-    if target.exists():
-        return target
-    go = await programs.find_go(say)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_suffix(f".new{os.getpid()}")
-    settings = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
-    process = await asyncio.create_subprocess_exec(
-        go, "build", "-trimpath", "-o", str(fresh), "./traffic", cwd=SOURCE, env={**os.environ, **settings}, stderr=PIPE
-    )
-    _, said = await process.communicate()
-    if process.returncode:
-        raise LandbridgeError(f"go build failed: {said.decode(errors='replace')[-800:]}", where=str(SOURCE))
-    fresh.replace(target)
-    return target
-
-
-@lru_cache(maxsize=1)
-def _version() -> str:
-    digest = hashlib.sha256()
-    for file in sorted(path for path in SOURCE.rglob("*") if path.is_file()):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
+    return await golang.build(SOURCE, "./traffic", place="bench", name="traffic", say=say)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import Clock
-from landbridge.errors import LandbridgeError
-from landbridge.lab.host import programs
+from landbridge.lab.host import golang
 from landbridge.lab.host.programs import Say
 from landbridge.lab.images.build import provide
 from landbridge.lab.images.oci import Image, Item
@@ -21,7 +17,6 @@ from landbridge.lab.landscape.objects import IMAGE, Manifest
 from landbridge.lab.landscape.services import Name
 from landbridge.lab.load.pods import get_manifests
 from landbridge.lab.load.target import Mode, Target
-from landbridge.lab.place import get_cache
 from landbridge.lab.shop.deploy import OWNER, wait_ready
 
 SOURCE = Path(__file__).parent / "go"
@@ -31,38 +26,9 @@ AT_ONCE = 16
 
 async def provide_archive(say: Say) -> Path:
     """An archive of the image; LandbridgeError where Go cannot build the program."""
-    program = await _build(say)
+    program = await golang.build(SOURCE, ".", place="landscape", name="landscape", say=say)
     layer = [Item(target="landscape", source=program, mode=0o755), Item(target="tmp/", mode=0o1777)]
     return provide(Image(reference=IMAGE, layers=[layer], entrypoint=("/landscape",)), say=say)
-
-
-async def _build(say: Say) -> Path:
-    target = get_cache() / "landscape" / _version() / "landscape"
-    if target.exists():
-        return target
-    go = await programs.find_go(say)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_suffix(f".new{os.getpid()}")
-    settings = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
-    process = await asyncio.create_subprocess_exec(
-        *(go, "build", "-trimpath", "-o", str(fresh), "."),
-        cwd=SOURCE,
-        env={**os.environ, **settings},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, said = await process.communicate()
-    if process.returncode:
-        raise LandbridgeError(f"go build failed: {said.decode(errors='replace')[-800:]}", where=str(SOURCE))
-    fresh.replace(target)
-    return target
-
-
-@lru_cache(maxsize=1)
-def _version() -> str:
-    digest = hashlib.sha256()
-    for file in sorted(SOURCE.iterdir()):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 async def deploy(k8s: Kubernetes, objects: Sequence[Manifest], *, clock: Clock) -> None:
