@@ -49,7 +49,7 @@ class Stores:
             return connection.execute(statement.encode()).fetchall()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Copy:
     """One running program."""
 
@@ -57,14 +57,21 @@ class Copy:
     node: str
     port: int
     process: subprocess.Popen[bytes]
+    asked: bool = False
 
     @property
     def cluster(self) -> str:
         return self.node.partition("-")[0]
 
+    def ask_to_go(self) -> None:
+        """Send SIGTERM, once: a second one may meet an interpreter that ends, has no handler left, and exits by it."""
+        if not self.asked:
+            self.asked = True
+            self.process.terminate()
+
     async def end(self) -> int:
         """Ask it to go and wait until it has; its exit code."""
-        self.process.terminate()
+        self.ask_to_go()
         await wait_for(self._gone, what=f"the end of {self.service}", within=40, clock=CLOCK)
         return self.process.returncode
 

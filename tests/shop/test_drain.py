@@ -74,7 +74,7 @@ def web_urls(shop: dict[str, Copy], balancers: dict[str, Balancer]) -> dict[str,
 
 
 async def take_away(balancer: Balancer, copy: Copy) -> int:
-    copy.process.terminate()
+    copy.ask_to_go()
     await CLOCK.sleep(ENDPOINTS_LAG)
     balancer.targets.remove(copy.port)
     return await copy.end()

@@ -161,7 +161,7 @@ async def test_notices_stream_counts_and_says_when_to_come_back(starter: Starter
                 continue
             events.append((int(block["id"]), block["event"], json.loads(block["data"])["served_by"]))
             if len(events) == 40:
-                notices.process.terminate()
+                notices.ask_to_go()
     assert [number for number, _, _ in events] == list(range(1, len(events) + 1))
     assert {who for _, _, who in events} == {"eks"}
     assert len(events) > 50  # the drain of one second still served
@@ -173,7 +173,7 @@ async def test_readiness_fails_while_a_copy_drains(starter: Starter) -> None:
     users = await starter.start("users", "eks", DRAIN_SECONDS="3")
     async with client(users) as http:
         assert (await http.get("/ready")).status_code == 200
-        users.process.terminate()
+        users.ask_to_go()
 
         async def unready() -> bool:
             return (await http.get("/ready")).status_code == 503
@@ -188,7 +188,7 @@ async def test_ledger_asks_its_clients_to_leave(starter: Starter) -> None:
     ledger = await starter.start("ledger", "eks")
     reader, writer = await asyncio.open_connection("127.0.0.1", ledger.port)
     await reader.readline()
-    ledger.process.terminate()
+    ledger.ask_to_go()
     assert await reader.readline() == b"BYE\r\n"
     writer.write(b"PING\r\n")
     assert await reader.readline() == b"OK pong\r\n"
