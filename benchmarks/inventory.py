@@ -3,15 +3,20 @@
 The peer is what nobody can do without: every object of every common kind of the source listed and decoded, by the same
 client, in the same pages, as many at a time, as any Python program does it. Ours reads the target besides. A part of
 what ours saves is the garbage collector's work (`landbridge.garbage`); a peer that knows this trick, too, is measured
-beside it. All take turns, so that what else the machine does meets all; of each the quickest turn counts.
+beside it. Each turn has a process of its own, as a command has: what one leaves in memory, and what it told the
+collector, changes the time of the next by a quarter. All take turns, so that what else the machine does meets all; of
+each the quickest turn counts.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
 from statistics import median
 
 from benchmarks.figures import Figure
@@ -25,7 +30,6 @@ from landbridge.inventory.kubernetes import AT_ONCE as LISTS_AT_ONCE
 from landbridge.inventory.kubernetes import _common
 from landbridge.lab import apiserver
 from landbridge.lab.shop.objects import manifests
-from landbridge.model.plan import Plan
 from landbridge.model.service import Manifest
 from landbridge.plan import make
 from landbridge.settings import Migration
@@ -37,42 +41,36 @@ AT_ONCE = 32
 TURNS = 7
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ends:
+    """Two clusters and the namespaces that move."""
+
+    source: Path
+    target: Path
+    namespaces: tuple[str, ...]
+
+
 async def measure(*, quick: bool) -> list[Figure]:
     """10,000 objects (1,000)."""
     async with (
         apiserver(name="legacy", say=say) as source,
         apiserver(name="eks", say=say) as target,
         Kubernetes.connect(source.kubeconfig, name="legacy") as old,
-        Kubernetes.connect(target.kubeconfig, name="eks") as new,
     ):
         spaces = await fill(old, 1_000 if quick else 10_000)
         say(f"  {len(spaces)} namespaces filled")
-        kinds = _common(await old.served(), await new.served())
-        objects: list[int] = []
-        plans: list[Plan] = []
-
-        async def read() -> None:
-            objects.append(await _count(old, kinds))
-
-        async def rested() -> None:
-            with resting():
-                await read()
-
-        async def whole() -> None:
-            plans.append(await _plan(old, new, spaces))
-
-        turns = range(3 if quick else TURNS)
-        taken = [(await seconds(read), await seconds(rested), await seconds(whole)) for _ in turns]
-    acts = sum(len(service.acts) for wave in plans[-1].waves for service in wave.services)
-    return figures(objects[-1], taken, acts)
+        ends = Ends(source=source.kubeconfig, target=target.kubeconfig, namespaces=tuple(spaces))
+        turns = [{name: await _alone(name, ends) for name in WORK} for _ in range(3 if quick else TURNS)]
+    return figures(turns)
 
 
-def figures(objects: int, taken: Sequence[tuple[float, float, float]], acts: int) -> list[Figure]:
-    """The three times in seconds by turn, and ours against both others."""
+def figures(turns: Sequence[Mapping[str, tuple[float, int]]]) -> list[Figure]:
+    """By turn the seconds that each kind of work took, and what it counted."""
     alone, own = "list and decode", "inventory, assess and plan"
-    listing, rested, everything = (min(times) for times in zip(*taken, strict=True))
-    usual = median(ours / theirs for theirs, _, ours in taken)
-    ratio = f"{everything:.2f} / {listing:.2f} s; median of {len(taken)} turns {usual:.2f}"
+    listing, rested, everything = (min(turn[name][0] for turn in turns) for name in WORK)
+    (_, objects), _, (_, acts) = turns[-1].values()
+    usual = median(turn["plan"][0] / turn["list"][0] for turn in turns)
+    ratio = f"{everything:.2f} / {listing:.2f} s; median of {len(turns)} turns {usual:.2f}"
     return [
         Figure(benchmark=NAME, what=f"test bed alone: {alone}", value=listing, unit="s", why=f"{objects:,} objects"),
         Figure(benchmark=NAME, what=f"{alone}, collector at rest", value=rested, unit="s", why="knows our trick"),
@@ -82,19 +80,45 @@ def figures(objects: int, taken: Sequence[tuple[float, float, float]], acts: int
     ]
 
 
-async def _count(k8s: Kubernetes, kinds: Sequence[Kind]) -> int:
+async def _alone(name: str, ends: Ends) -> tuple[float, int]:
+    """Some work in a fresh process: its seconds, and what it counted."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return await asyncio.get_running_loop().run_in_executor(pool, _timed, name, ends)
+
+
+def _timed(name: str, ends: Ends) -> tuple[float, int]:
+    return asyncio.run(_time(WORK[name], ends))
+
+
+async def _time(work: Work, ends: Ends) -> tuple[float, int]:
+    async with (
+        Kubernetes.connect(ends.source, name="legacy") as old,
+        Kubernetes.connect(ends.target, name="eks") as new,
+    ):
+        kinds = _common(await old.served(), await new.served())
+        start = time.perf_counter()
+        counted = await work(old, new, kinds, ends.namespaces)
+        return time.perf_counter() - start, counted
+
+
+async def _list(old: Kubernetes, new: Kubernetes, kinds: Sequence[Kind], spaces: Sequence[str]) -> int:  # noqa: ARG001
     """List and decode everything, and keep it as the inventory has to; how many objects there are."""
     limit = asyncio.Semaphore(LISTS_AT_ONCE)
 
     async def one(kind: Kind) -> list[Manifest]:
         async with limit:
-            return await k8s.list(kind)
+            return await old.list(kind)
 
     return sum(map(len, await asyncio.gather(*map(one, kinds))))
 
 
-async def _plan(old: Kubernetes, new: Kubernetes, spaces: Sequence[str]) -> Plan:
-    """All that `inventory`, `assess` and `plan` do, without writing YAML."""
+async def _rested(old: Kubernetes, new: Kubernetes, kinds: Sequence[Kind], spaces: Sequence[str]) -> int:
+    with resting():
+        return await _list(old, new, kinds, spaces)
+
+
+async def _plan(old: Kubernetes, new: Kubernetes, kinds: Sequence[Kind], spaces: Sequence[str]) -> int:  # noqa: ARG001
+    """All that `inventory`, `assess` and `plan` do, without writing YAML; how many acts are planned."""
     migration = Migration(
         source=Cluster(name="legacy", context="legacy"),
         target=Cluster(name="eks", context="eks"),
@@ -105,7 +129,12 @@ async def _plan(old: Kubernetes, new: Kubernetes, spaces: Sequence[str]) -> Plan
     facts = Facts(inventory, migration)
     findings = assess(facts)
     passed = tuple(finding for finding in findings if finding.severity.value != "blocker")
-    return make(facts, passed, get_catalog())
+    plan = make(facts, passed, get_catalog())
+    return sum(len(service.acts) for wave in plan.waves for service in wave.services)
+
+
+Work = Callable[[Kubernetes, Kubernetes, Sequence[Kind], Sequence[str]], Awaitable[int]]
+WORK: Mapping[str, Work] = {"list": _list, "rested": _rested, "plan": _plan}
 
 
 async def fill(k8s: Kubernetes, wanted: int) -> list[str]:
@@ -126,11 +155,3 @@ async def fill(k8s: Kubernetes, wanted: int) -> list[str]:
         spaces.append(space)
         made += len(objects)
     return spaces
-
-
-async def seconds(work: Callable[[], Awaitable[object]]) -> float:
-    """How long it takes, after what came before has been cleared away."""
-    gc.collect()
-    start = time.perf_counter()
-    await work()
-    return time.perf_counter() - start

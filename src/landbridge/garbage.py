@@ -9,15 +9,16 @@ from contextlib import contextmanager
 
 @contextmanager
 def resting() -> Iterator[None]:
-    """Collect nothing meanwhile; also a decorator.
+    """Collect nothing meanwhile, and leave alone for good what was made; also a decorator.
 
     Each time so many objects have been made, the collector walks through those that live: decoding 10,000 objects takes
-    three times as long with it. Plain JSON and frozen dataclasses have no cycles, so there is nothing for it to find.
+    half as long again with it. Plain JSON and frozen dataclasses have no cycles, so there is nothing for it to find.
     """
     collecting = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if collecting:
             gc.enable()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ from landbridge.inventory.reading import Reading
 from landbridge.inventory.services import find_services, find_workloads
 from landbridge.model.inventory import Inventory, Owner, Platform
 from landbridge.model.journal import Receipt
-from landbridge.model.manifest import namespace_of, subject
+from landbridge.model.manifest import RUNNING, namespace_of, subject
 from landbridge.model.service import Manifest, Side, Workload
 
 Served = Mapping[tuple[str, str], Sequence[Kind]]
@@ -62,10 +61,7 @@ class KubernetesSource:
     async def collect(self) -> Inventory:
         """Both clusters; Secrets without their values. The garbage collector leaves alone what was read."""
         with resting():
-            try:
-                return await self._collect()
-            finally:
-                gc.freeze()
+            return await self._collect()
 
     async def _collect(self) -> Inventory:
         self._notes = []
@@ -135,6 +131,8 @@ class KubernetesSource:
             for kind in kinds
             for namespace in (self._namespaces if kind.namespaced and one_by_one else ("",))
         ]
+        # Workloads are many and big, and page follows page: begun last, they would be waited for alone.
+        asked.sort(key=lambda one: one[0].kind not in RUNNING)
         pages = await asyncio.gather(*(self._list(k8s, kind, space, reading.take) for kind, space in asked))
         found = list(reading.distinct(pages))
         found.sort(key=lambda item: (namespace_of(item), item["kind"], item["metadata"]["name"]))
