@@ -10,6 +10,7 @@ import functools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from operator import attrgetter
 
 from landbridge.model.inventory import Edge, Service
@@ -51,24 +52,19 @@ def find_edges(
     near: dict[str, list[Workload]] = defaultdict(list)
     for workload in workloads:
         near[workload.ref.namespace].append(workload)
-    known = {workload.ref for running in near.values() for workload in running}
-    found: dict[ObjectRef, dict[ServiceId, str]] = defaultdict(dict)
-    objects = tuple(objects)
-    maps = {(namespace_of(item), name_of(item)): item for item in objects if kind_of(item) == "ConfigMap"}
-    calls: dict[tuple[str, str], dict[ServiceId, str]] = {}
+    kinds: dict[str, list[Manifest]] = defaultdict(list)
     for item in objects:
-        kind = kind_of(item)
-        if kind == "Ingress":
-            edges = _ingress(item, names)
-        elif kind == "NetworkPolicy":
-            edges = _policy(item, placed[namespace_of(item)], near[namespace_of(item)])
-        elif (spec := pod_spec(item)) and (ref := ObjectRef.of(item)) in known:
-            found[ref] = _workload(spec, ref.namespace, names, maps, calls) | found.get(ref, {})
-            continue
-        else:
-            continue
-        for caller, callee, evidence in edges:
-            found[caller].setdefault(callee, evidence)
+        kinds[kind_of(item)].append(item)
+    found: dict[ObjectRef, dict[ServiceId, str]] = defaultdict(dict)
+    maps = {(namespace_of(item), name_of(item)): item for item in kinds["ConfigMap"]}
+    calls: dict[tuple[str, str], dict[ServiceId, str]] = {}
+    known = {workload.ref for running in near.values() for workload in running}
+    for item in (item for kind in sorted({ref.kind for ref in known}) for item in kinds[kind]):
+        if (ref := ObjectRef.of(item)) in known:
+            found[ref] = _workload(pod_spec(item), ref.namespace, names, maps, calls)
+    policies = (_policy(item, placed[namespace_of(item)], near[namespace_of(item)]) for item in kinds["NetworkPolicy"])
+    for caller, callee, evidence in chain(*(_ingress(item, names) for item in kinds["Ingress"]), *policies):
+        found[caller] = {callee: evidence} | found[caller]  # a new one: those of one ConfigMap are shared
     ordered = ((caller, sorted(found[caller].items(), key=_callee)) for caller in sorted(found, key=_REF))
     return tuple(
         Edge(caller=caller, callee=callee, evidence=why)
@@ -109,7 +105,7 @@ def _workload(
         place = (namespace, name)
         if place not in calls:
             calls[place] = dict(_in_map(maps[place], names)) if place in maps else {}
-        told = calls[place] | told
+        told = calls[place] | told if told else calls[place]
     return told
 
 

@@ -25,7 +25,7 @@ from landbridge.model.service import Manifest, Side, Workload
 
 Served = Mapping[tuple[str, str], Sequence[Kind]]
 
-AT_ONCE = 16  # lists in flight; a client has 32 connections to keep alive
+AT_ONCE = 8  # lists in flight; a client has 32 connections to keep alive
 FEW_NAMESPACES = 4  # up to here namespaces are listed one by one, which needs fewer rights and moves less
 NOISE = frozenset({"Event", "ComponentStatus", "Lease", "PodMetrics", "NodeMetrics", "IPAddress", "CSINode"})
 """Kinds that say nothing about a migration and change every second."""

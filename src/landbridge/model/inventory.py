@@ -8,10 +8,11 @@ from enum import StrEnum
 from typing import Any
 
 from landbridge.model.linkerd import Linkerd
+from landbridge.model.record import record
 from landbridge.model.service import Manifest, ObjectRef, Port, ServiceId, Workload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Service:
     """A Service with the workloads behind it."""
 
@@ -23,7 +24,7 @@ class Service:
     selector: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Edge:
     """One workload calls one service; `evidence` says where that is known from."""
 
@@ -59,7 +60,7 @@ class Platform:
     """The cluster's objects (Secrets without data); on the target only what checks ask for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Owner:
     """Who else writes an object: `helm`, `argocd`, `flux`, `hpa`, or a field manager's name."""
 
@@ -90,7 +91,7 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Finding:
     """The result of a check about one object; `accepted` is the reason given in migration.yaml, if any."""
 

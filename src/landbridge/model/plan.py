@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from landbridge.model.record import record
 from landbridge.model.service import ServiceId
 
 
@@ -29,7 +30,7 @@ class ActKind(StrEnum):
     UNPIN = "unpin"  # HPAs as they were
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Act:
     """One reversible deed; `id` is unique in the plan and stable under re-planning: `shop/web/weight-25`."""
 
@@ -40,7 +41,7 @@ class Act:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ServicePlan:
     """The acts of one service in their order; `namespace/` plans carry what no service owns (name `*`)."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from landbridge.model.record import record
+
 Manifest = dict[str, Any]
 """A Kubernetes object as the API gives it: a plain dict, so that unknown fields survive."""
 
@@ -23,7 +25,7 @@ class Side(StrEnum):
         return Side.TARGET if self is Side.SOURCE else Side.SOURCE
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@record(frozen=True, slots=True, order=True)
 class ServiceId:
     """A Service that callers use, the same name on both sides: `namespace/name`."""
 
@@ -42,7 +44,7 @@ class ServiceId:
         return cls(namespace, name)
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@record(frozen=True, slots=True, order=True)
 class ObjectRef:
     """One object in one cluster; `namespace` is empty for cluster-scoped kinds."""
 
@@ -62,7 +64,7 @@ class ObjectRef:
         return cls(manifest["apiVersion"], manifest["kind"], meta.get("namespace") or "", meta["name"])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Workload:
     """What runs: a Deployment, StatefulSet, DaemonSet, CronJob or a task of another platform."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +11,7 @@ from landbridge.assess.capacity import size
 from landbridge.assess.facts import Facts
 from landbridge.model.inventory import Service
 from landbridge.model.manifest import NONE, RUNNING, is_owned, kind_of, name_of, namespace_of, subject, text_of
+from landbridge.model.record import record
 from landbridge.model.service import Manifest, ObjectRef, ServiceId
 from landbridge.plan.order import components
 from landbridge.translate.drop import dropped
@@ -21,7 +22,7 @@ _OWN_STEP = RUNNING | {"Pod", "HorizontalPodAutoscaler"}
 _BUILT_IN_ROLES = ("system:", "cluster-admin", "admin", "edit", "view")
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Mover:
     """A workload to copy: its object, how many pods it wants, and the autoscalers on it."""
 
@@ -98,13 +99,19 @@ class Scope:
         return {head: tuple(sorted(members)) for head, members in sorted(found.items())}
 
     @cached_property
-    def _behind(self) -> Mapping[ServiceId, tuple[ObjectRef, ...]]:
-        return {service.id: service.workloads for service in self.moving}
+    def _behind(self) -> Mapping[ServiceId, tuple[Mover, ...]]:
+        movers = self.movers
+        return {
+            service.id: tuple(movers[ref] for ref in sorted(service.workloads) if ref in movers)
+            for service in self.moving
+        }
 
-    def workloads(self, services: Iterable[ServiceId]) -> tuple[Mover, ...]:
+    def workloads(self, services: Sequence[ServiceId]) -> tuple[Mover, ...]:
         """The movers behind some services."""
-        refs = {ref for service in services for ref in self._behind.get(service, ())}
-        return tuple(self.movers[ref] for ref in sorted(refs) if ref in self.movers)
+        if len(services) == 1:
+            return self._behind.get(services[0], ())
+        found = {mover.ref: mover for service in services for mover in self._behind.get(service, ())}
+        return tuple(mover for _, mover in sorted(found.items()))
 
     @cached_property
     def workers(self) -> Mapping[str, tuple[Mover, ...]]:
