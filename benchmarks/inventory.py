@@ -4,8 +4,8 @@ The peer is what nobody can do without: every object of every common kind of the
 client, in the same pages, as many at a time, as any Python program does it. Ours reads the target besides. A part of
 what ours saves is the garbage collector's work (`landbridge.garbage`); a peer that knows this trick, too, is measured
 beside it. Each turn has a process of its own, as a command has: what one leaves in memory, and what it told the
-collector, changes the time of the next by a quarter. All take turns, so that what else the machine does meets all; of
-each the quickest turn counts.
+collector, changes the time of the next by a quarter. All take turns, so that what else the machine does meets all: the
+ratio is the median of the turns' ratios, and beside it stand the quickest turns.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from landbridge.settings.migration import Cluster
 NAME = "inventory"
 BOUND = 1.5
 AT_ONCE = 32
-TURNS = 7
+TURNS = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +69,13 @@ def figures(turns: Sequence[Mapping[str, tuple[float, int]]]) -> list[Figure]:
     alone, own = "list and decode", "inventory, assess and plan"
     listing, rested, everything = (min(turn[name][0] for turn in turns) for name in WORK)
     (_, objects), _, (_, acts) = turns[-1].values()
-    usual = median(turn["plan"][0] / turn["list"][0] for turn in turns)
-    ratio = f"{everything:.2f} / {listing:.2f} s; median of {len(turns)} turns {usual:.2f}"
+    ratio = median(turn["plan"][0] / turn["list"][0] for turn in turns)
+    quickest = f"median of {len(turns)} turns; of the quickest {everything / listing:.2f}"
     return [
         Figure(benchmark=NAME, what=f"test bed alone: {alone}", value=listing, unit="s", why=f"{objects:,} objects"),
         Figure(benchmark=NAME, what=f"{alone}, collector at rest", value=rested, unit="s", why="knows our trick"),
         Figure(benchmark=NAME, what=own, value=everything, unit="s", why=f"a plan of {acts:,} acts"),
-        Figure(benchmark=NAME, what=f"{own} to {alone}", value=everything / listing, limit=BOUND, why=ratio),
+        Figure(benchmark=NAME, what=f"{own} to {alone}", value=ratio, limit=BOUND, why=quickest),
         Figure(benchmark=NAME, what="the same to collector at rest", value=everything / rested, why="no limit"),
     ]
 

@@ -120,9 +120,9 @@ def test_requests_that_were_never_made_break_the_weights() -> None:
 
 @pytest.mark.parametrize(("seconds", "holds"), [(1.5, True), (1.51, False)])
 def test_the_plan_may_take_half_as_long_again_as_the_list(seconds: float, *, holds: bool) -> None:
-    times = [(1.2, 0.6, 9.0), (1.0, 0.5, 2.0), (3.0, 0.7, seconds)]
+    times = [(1.2, 0.6, 9.0), (1.0, 0.5, seconds), (3.0, 0.7, 1.2)]
     turns = [{"list": (a, 10_000), "rested": (b, 10_000), "plan": (c, 1)} for a, b, c in times]
     *_, ratio, rested = inventory.figures(turns)
-    assert ratio.holds is holds
-    assert "median of 3 turns 2.00" in ratio.why
-    assert (rested.value, rested.limit) == (seconds / 0.5, None)
+    assert (ratio.holds, ratio.value) == (holds, seconds)
+    assert ratio.why == "median of 3 turns; of the quickest 1.20"
+    assert (rested.value, rested.limit) == (1.2 / 0.5, None)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from landbridge.clients.answers import ApiError, ForbiddenError, UnavailableError
-from landbridge.clients.kinds import DAEMONSET, NODE, POD, Kind
+from landbridge.clients.kinds import DAEMONSET, NAMESPACE, NODE, POD, Kind
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clients.linkerd import detect
 from landbridge.errors import AccessError, LandbridgeError
@@ -20,7 +20,7 @@ from landbridge.inventory.reading import Reading
 from landbridge.inventory.services import find_services, find_workloads
 from landbridge.model.inventory import Inventory, Owner, Platform
 from landbridge.model.journal import Receipt
-from landbridge.model.manifest import RUNNING, namespace_of, subject
+from landbridge.model.manifest import RUNNING, name_of, namespace_of, subject
 from landbridge.model.service import Manifest, Side, Workload
 
 Served = Mapping[tuple[str, str], Sequence[Kind]]
@@ -70,7 +70,8 @@ class KubernetesSource:
         old, new = Reading(moving, _written), Reading(moving, is_ours)
         (objects, existing), (source_nodes, target_nodes, daemons, pods), versions, meshes = await asyncio.gather(
             asyncio.gather(
-                self._list_all(self._source, kinds, old), self._list_all(self._target, _for_target(there, kinds), new)
+                self._list_all(self._source, kinds, old, self._namespaces),
+                self._list_target(_for_target(there, kinds), new),
             ),
             asyncio.gather(
                 self._list(self._source, NODE, ""),
@@ -123,14 +124,21 @@ class KubernetesSource:
         await self._source.scale(kind, ref.name, ref.namespace, replicas)
         return Receipt(side=Side.SOURCE, ref=ref, prior=prior, version=now["metadata"]["resourceVersion"])
 
-    async def _list_all(self, k8s: Kubernetes, kinds: Iterable[Kind], reading: Reading[Any]) -> list[Manifest]:
+    async def _list_target(self, kinds: Iterable[Kind], reading: Reading[Any]) -> list[Manifest]:
+        """Of the namespaces only those that are there: a target that is still empty is not asked for forty kinds."""
+        async with self._limit:
+            try:
+                there = {name_of(item) for item in await self._target.list(NAMESPACE)}
+            except ForbiddenError:
+                there = set(self._namespaces)
+        return await self._list_all(self._target, kinds, reading, [name for name in self._namespaces if name in there])
+
+    async def _list_all(
+        self, k8s: Kubernetes, kinds: Iterable[Kind], reading: Reading[Any], namespaces: Sequence[str]
+    ) -> list[Manifest]:
         """All objects of all kinds, each object once however many API groups serve it."""
-        one_by_one = len(self._namespaces) <= FEW_NAMESPACES
-        asked = [
-            (kind, namespace)
-            for kind in kinds
-            for namespace in (self._namespaces if kind.namespaced and one_by_one else ("",))
-        ]
+        places = namespaces if len(namespaces) <= FEW_NAMESPACES else ("",)
+        asked = [(kind, place) for kind in kinds for place in (places if kind.namespaced else ("",))]
         # Workloads are many and big, and page follows page: begun last, they would be waited for alone.
         asked.sort(key=lambda one: one[0].kind not in RUNNING)
         pages = await asyncio.gather(*(self._list(k8s, kind, space, reading.take) for kind, space in asked))
