@@ -46,8 +46,8 @@ programs: setup  # of the labs; built once
 api: setup  # they wait more than they compute; tests of one file share what they began
 	$(call timed,api,$(BIN)/pytest -n 4 --dist loadfile --durations 8 -m 'api and not lab and not soak')
 
-pods: setup  # one after the other: two labs at once starve each other on two cores
-	$(call timed,pods,$(BIN)/pytest --durations 12 -m 'lab and not soak')
+pods: setup  # two labs: what waits for pods to come and go beside what moves whole shops
+	$(call timed,pods,$(BIN)/pytest -n 2 --dist loadgroup --durations 12 -m 'lab and not soak')
 
 bench: setup
 	$(BIN)/python -m benchmarks
