@@ -24,6 +24,7 @@ class Door:
     def __init__(self) -> None:
         self._flows = asyncio.Event()
         self._flows.set()
+        self._asked: set[asyncio.Task[None] | None] = set()
 
     @classmethod
     @asynccontextmanager
@@ -34,18 +35,26 @@ class Door:
             yield door
         finally:
             server.close()
+            asked = [task for task in door._asked if task]
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
 
     def swallow(self) -> None:
         """Answer nobody any more, without closing anything."""
         self._flows.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
-            while await reader.readuntil(b"\r\n\r\n"):
-                await self._flows.wait()
-                writer.write(OK)
-                await writer.drain()
-        writer.close()
+        self._asked.add(task := asyncio.current_task())
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                while await reader.readuntil(b"\r\n\r\n"):
+                    await self._flows.wait()
+                    writer.write(OK)
+                    await writer.drain()
+        finally:
+            writer.close()
+            self._asked.discard(task)
 
 
 class Waypoints:

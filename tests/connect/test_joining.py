@@ -161,6 +161,7 @@ async def test_the_link_is_read_only_and_inline(pair: Pair) -> None:
 
 async def test_somebody_elses_object_stops_it_before_anything_is_written(pair: Pair) -> None:
     await disconnect(*pair)
+    await settled(pair[1])  # a namespace that is on its way out takes nothing in
     await pair[1].apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
     foreign = {"apiVersion": "v1", "kind": "ServiceAccount"}
     foreign["metadata"] = {"name": names.WAYPOINT, "namespace": "shop"}  # type: ignore[assignment]

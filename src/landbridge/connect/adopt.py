@@ -269,11 +269,13 @@ async def _leaf_follows(k8s: Kubernetes, service: ServiceId) -> bool:
 
 async def _waypoints_listed(k8s: Kubernetes, service: ServiceId) -> bool:
     """Our slice has every ready waypoint pod on every port of the Service."""
-    apex = await k8s.get(SERVICE, service.name, service.namespace)
     found = of_agents(await _slices(k8s, service.namespace, service.name))
     ready = await _waypoints(k8s, service.namespace)
+    if not ready or not ready <= addresses(found):
+        return False
+    apex = await k8s.get(SERVICE, service.name, service.namespace)
     wanted = {str(port.get("name") or "") for port in apex["spec"]["ports"]}
-    return bool(ready) and ready <= addresses(found) and all(wanted == ports_of(item) for item in found)
+    return all(wanted == ports_of(item) for item in found)
 
 
 async def _waypoints(k8s: Kubernetes, namespace: str) -> set[str]:

@@ -19,7 +19,7 @@ DWELL = 5.0
 SOAK = 3.0
 CONCURRENCY = 9
 FEW_STEPS = (10, 50, 95, 100)
-MANY_AT_ONCE = 40
+MANY_AT_ONCE = 150
 SHOP = tuple(part.name for part in PARTS)
 RATES = {"web": 8.0, "catalog": 50.0, "users": 50.0, "cart": 20.0, "orders": 15.0, "payments": 45.0, "stock": 15.0}
 
