@@ -49,7 +49,7 @@ def tradeshift(
     out: Path = Path(),
     index: int | None = None,
     services: int = COUNT + 9,
-    rate: float = 700.0,
+    rate: float = 560.0,
     keep: bool = False,
 ) -> int:
     """Tradeshift's migration at their size: 409 services move to a cluster with 51, 25 of them back and forth.

@@ -32,7 +32,7 @@ from landbridge.run.burnup import burn_up
 from landbridge.run.journal import FOLDER, Journal
 
 GUESTS = 0.3  # of the requests: from callers that are in eks
-SHOP_RATE = 60.0  # requests a second to the shop; one of them is several between its services
+SHOP_RATE = 30.0  # requests a second to the shop; one of them is several between its services
 PREPARED = 2  # waves that move nothing: ground and join
 FIRST = 4  # the last wave before services go back and forth
 
@@ -48,7 +48,7 @@ class Tradeshift:
     say: Say
     clock: Clock
     count: int = COUNT
-    rate: float = 700.0
+    rate: float = 560.0
     seconds: dict[str, float] = field(default_factory=dict)
     table: list[dict[str, Any]] = field(default_factory=list)
     mirrors: dict[str, int] = field(default_factory=dict)
