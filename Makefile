@@ -25,7 +25,7 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/landbridge demo k8s
 
-demo-tradeshift: setup  # 409 services; 40 took 6 minutes on two cores, all were not played yet
+demo-tradeshift: setup  # 409 services; 150 took 14 minutes on two cores, all were not played yet
 	$(BIN)/landbridge demo tradeshift
 
 test: setup
