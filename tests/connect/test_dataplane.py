@@ -31,7 +31,7 @@ from tests.connect import owners
 from tests.connect.bed import growth
 from tests.connect.conftest import CLOCK, Joined
 
-pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("stands")]
+pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("dataplane")]
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ import pytest
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("moves"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("tutorial"), pytest.mark.timeout(900)]
 
 
 def test_tutorial(tmp_path: Path) -> None:

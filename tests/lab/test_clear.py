@@ -19,7 +19,7 @@ from landbridge.lab.host import network
 from landbridge.lab.lab import clear_abandoned
 from landbridge.lab.place import MAX_INDEX, Site, get_site
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("stands")]
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("lab")]
 
 
 def _find_free() -> Site:

@@ -17,7 +17,7 @@ from landbridge.lab.host.command import run
 from landbridge.lab.load import Mode, Target, generate
 from landbridge.lab.load.pods import get_manifests
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("stands")]
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("lab")]
 
 NAME = "lab-echo"
 PROGRAM = """

@@ -26,7 +26,7 @@ from tests.run.accounts import granted
 from tests.run.kills import across_with_kills
 from tests.run.lab import Migration, migration  # noqa: F401 - a fixture
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("moves")]
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("run")]
 
 
 async def nothing_failed(migration: Migration, before: Mapping[str, Any]) -> None:  # noqa: F811

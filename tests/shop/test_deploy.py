@@ -14,7 +14,7 @@ from landbridge.lab import Lab
 from landbridge.lab.shop.deploy import OWNER, deploy
 from landbridge.lab.shop.evidence import read_runs
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("stands")]
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("lab")]
 
 CLOCK = SystemClock()
 

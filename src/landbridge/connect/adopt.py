@@ -359,7 +359,7 @@ async def _until(
     condition: Callable[[], Awaitable[bool]], what: str, within: float, k8s: Kubernetes, clock: Clock
 ) -> None:
     try:
-        await wait_for(condition, what=what, within=within, clock=clock, every=0.25)
+        await wait_for(condition, what=what, within=within, clock=clock, every=0.1)
     except DeadlineError as error:
         raise LandbridgeError(
             error.what,
