@@ -77,7 +77,7 @@ class Pace:
     long as the work took. Where changes are rare, or the work is light, nothing waits.
     """
 
-    def __init__(self, clock: Clock, signal: Signal, *, times: float = 24.0, most: float = 2.0) -> None:
+    def __init__(self, clock: Clock, signal: Signal, *, times: float = 8.0, most: float = 1.0) -> None:
         self._clock = clock
         self._signal = signal
         self._times = times

@@ -10,7 +10,7 @@ from landbridge.clients.kinds import Kind
 from landbridge.clock import Clock
 from landbridge.model.service import Manifest
 
-REST, LONGEST = 3.0, 1.0
+REST, LONGEST = 3.0, 0.2
 """The same objects are listed again after so many times as long as the last list took, and so many seconds at most."""
 
 Key = tuple[str, str, str, str]
