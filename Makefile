@@ -43,8 +43,9 @@ pure: setup
 programs: setup  # of the labs; built once
 	$(call timed,programs,$(BIN)/landbridge lab build)
 
-api: setup  # they wait more than they compute; tests of one file share what they began
-	$(call timed,api,$(BIN)/pytest -n 4 --dist loadfile --durations 8 -m 'api and not lab and not soak')
+api: setup  # they wait more than they compute; tests of one file share what they began; the longest files first
+	$(call timed,api,$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --durations 8 \
+	  -m 'api and not lab and not soak')
 
 pods: setup  # one after the other: side by side they passed in two of four runs, and starved each other in two
 	$(call timed,pods,$(BIN)/pytest --durations 12 -m 'lab and not soak')
