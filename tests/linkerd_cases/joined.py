@@ -10,10 +10,11 @@ from typing import Any
 
 from landbridge.agent import names
 from landbridge.agent.direct import is_direct
+from landbridge.agent.probe import AGAIN, EVERY
 from landbridge.clients.kubernetes import ENDPOINTSLICE, SERVICE, Kubernetes
 from landbridge.lab import ApiServer
 from landbridge.model.service import Manifest
-from tests.agent.bed import Bed, http_backend
+from tests.agent.bed import CLOCK, Bed, http_backend
 from tests.agent.cut import Line, line
 from tests.agent.pair import Pair
 
@@ -92,16 +93,18 @@ class Joined(Pair):
         )
 
     async def settled(self) -> dict[str, str]:
-        """The same once nothing more is written: a mirror's note of its ports comes last."""
-        seen: list[dict[str, str]] = []
+        """The same once nothing more is written for a round of probes, and every mirror has the note of its ports."""
+        seen: list[tuple[float, dict[str, str]]] = []
 
         async def still() -> bool:
-            seen.append(await self.versions())
+            now, versions = CLOCK.monotonic(), await self.versions()
+            if not seen or seen[-1][1] != versions:
+                seen.append((now, versions))
             noted = [names.annotation(item, names.PORTS) for item in await self._mirrors()]
-            return len(seen) > 3 and seen[-1] == seen[-4] and all(noted)
+            return all(noted) and now - seen[-1][0] > EVERY + AGAIN
 
         await self.eventually(still, "nothing is written any more")
-        return seen[-1]
+        return seen[-1][1]
 
     async def _mirrors(self) -> list[Manifest]:
         found = await self.legacy.k8s.list(SERVICE, self.legacy.namespace)

@@ -195,6 +195,17 @@ def test_u30_many_services_are_asked_for_in_turn_and_hints_speak_for_the_others(
     assert book.ready(last) is False
 
 
+def test_u30_a_gateway_that_hears_late_of_a_new_service_does_not_make_its_mirror_flap() -> None:
+    book, key = Book(), ("shop", "new")
+    book.spoke()
+    book.hint(key, ready=True)
+    assert not book.answered(key, Answer.EMPTY)
+    assert book.ready(key) is True
+    assert book.doubtful([key]) == [key], "it is asked for again at once"
+    assert book.answered(key, Answer.EMPTY)
+    assert book.ready(key) is False, "who goes on to say so is believed"
+
+
 services = st.lists(st.sampled_from(["web", "api", "cart", "db"]), unique=True, max_size=4)
 
 

@@ -80,13 +80,15 @@ class Book:
     def answered(self, key: Key, answer: Answer) -> bool:
         """One Service was asked for while the gateway lives; True when that changes what is known.
 
-        The gateway may hear of a change a little later than we: the first answer after a hint cannot contradict it.
+        The gateway may hear of a change a little later than we: the first answer after a hint cannot contradict it, and
+        of a Service that comes with pods one failure is not enough, as of any that is ready.
         """
         before = self.ready(key)
         if key in self._fresh:
             self._fresh.discard(key)
             return False
-        self.health[key] = self.health.get(key, Health()).after(answered=answer is Answer.READY)
+        known = self.health.get(key) or Health(ready=self.hints.get(key))
+        self.health[key] = known.after(answered=answer is Answer.READY)
         return before is not self.ready(key)
 
     def doubtful(self, keys: Iterable[Key]) -> list[Key]:
