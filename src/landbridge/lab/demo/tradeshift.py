@@ -127,7 +127,8 @@ class Tradeshift:
         exported = {self.legacy.name: self.count + 9, self.eks.name: len(platform())}
 
         async def whole() -> bool:
-            return all(row.alive and row.ready == exported[row.cluster] for row in await self._gateways())
+            rows = await self._gateways()
+            return all(row.alive and row.services == row.ready == exported[row.cluster] for row in rows)
 
         await wait_for(whole, what="every mirror to answer", within=240, clock=self.clock, every=2.0)
         self.table = await self.bridge.read("gateways")

@@ -56,13 +56,13 @@ def _hierarchies(root: Path) -> list[Path]:
 
 
 def favour_pods(root: Path = ROOT) -> None:
-    """Give the pods of all labs together the weight of eight ordinary sessions.
+    """Give the pods of all labs together the weight of four ordinary sessions.
 
     containerd makes one cgroup `k8s.io` for them, which weighs as much as one session, and a container that asks for
-    a few millicores has next to nothing of that: on a busy machine the shop then fails by itself. Twenty was too much:
+    a few millicores has next to nothing of that: on a busy machine the shop then fails by itself. Eight was too much:
     API servers and kubelets, each a session, then answered after seconds.
     """
-    file, weight = ("cpu.weight", "800") if is_v2(root) else ("cpu/k8s.io/cpu.shares", "8192")
+    file, weight = ("cpu.weight", "400") if is_v2(root) else ("cpu/k8s.io/cpu.shares", "4096")
     path = root / "k8s.io" / file if is_v2(root) else root / file
     with contextlib.suppress(OSError):  # without it the lab works, only worse when the machine is busy
         path.parent.mkdir(exist_ok=True)

@@ -13,24 +13,36 @@ from dataclasses import dataclass
 TIERS = ("store", "rules", "api", "jobs")
 SUBJECTS = {
     "trade": (
-        *("invoice", "order", "catalogue", "quote", "receipt", "delivery", "return", "tender", "contract", "price"),
-        *("discount", "bundle", "item", "stockist", "freight", "customs", "packing", "claim", "forecast", "demand"),
-        *("supply", "auction", "sample", "warranty", "rebate"),
+        *("invoice", "order", "catalogue", "quote", "receipt", "contract", "price", "discount", "bundle", "item"),
+        *("auction", "sample", "rebate"),
+    ),
+    "logistics": (
+        *("delivery", "return", "tender", "stockist", "freight", "customs", "packing", "claim", "forecast", "demand"),
+        *("supply", "warranty"),
     ),
     "finance": (
-        *("account", "balance", "booking", "budget", "cash", "charge", "credit", "currency", "debit", "dunning"),
-        *("factoring", "fee", "interest", "ledger-line", "limit", "loan", "margin", "netting", "payout", "reserve"),
-        *("risk", "settlement", "statement", "tax", "treasury"),
+        *("account", "balance", "booking", "budget", "cash", "charge", "credit", "currency", "debit", "fee"),
+        *("ledger-line", "statement", "tax"),
+    ),
+    "treasury": (
+        *("dunning", "factoring", "interest", "limit", "loan", "margin", "netting", "payout", "reserve", "risk"),
+        *("settlement", "hedge"),
     ),
     "network": (
         *("address", "branch", "company", "connection", "contact", "country", "directory", "domain", "employee"),
-        *("group", "identity", "invitation", "language", "licence", "member", "onboarding", "partner", "permission"),
-        *("profile", "region", "role", "session", "supplier", "team", "tenant"),
+        *("invitation", "partner", "region", "supplier"),
+    ),
+    "access": (
+        *("group", "identity", "language", "licence", "member", "onboarding", "permission", "profile", "role"),
+        *("session", "team", "tenant"),
     ),
     "content": (
-        *("archive", "attachment", "barcode", "comment", "conversion", "document", "export", "font", "form", "image"),
-        *("import", "label", "layout", "mail", "message", "metadata", "preview", "print", "scan", "search"),
-        *("signature", "tag", "template", "translation", "version"),
+        *("archive", "attachment", "comment", "document", "export", "import", "mail", "message", "metadata", "search"),
+        *("tag", "translation", "version"),
+    ),
+    "printing": (
+        *("barcode", "conversion", "font", "form", "image", "label", "layout", "preview", "print", "scan"),
+        *("signature", "template"),
     ),
 }
 COUNT = 400
@@ -71,7 +83,9 @@ class Member:
 
 def members(count: int = COUNT) -> tuple[Member, ...]:
     """The first `count` services, subject by subject, so that each has what it calls."""
-    every = [_member(space, place, tier) for place in range(25) for space in SUBJECTS for tier in range(len(TIERS))]
+    most = max(map(len, SUBJECTS.values()))
+    places = [(space, place) for place in range(most) for space, owned in SUBJECTS.items() if place < len(owned)]
+    every = [_member(space, place, tier) for space, place in places for tier in range(len(TIERS))]
     kept = every[:count]
     there = {member.name for member in kept}
     return tuple(
