@@ -111,7 +111,7 @@ def _side(listener: Listener, backend: Backend, places: Places) -> Json:
     if backend.remote is not None:
         hosts = _hosts(backend.remote.gateways, {"backend": backend.service})
         remote = _cluster(name, [_locality(hosts, backend.service)]) | affinity
-        return remote | _to_gateway(backend.remote, "", ("h2",), places)
+        return remote | _to_gateway(backend.remote, "", ("h2",), places, asks=_has_choice(listener))
     hosts = _hosts(backend.local or (), {"backend": backend.service})
     return _cluster(name, [_locality(hosts, backend.service)]) | affinity | _like_downstream()
 
@@ -151,8 +151,17 @@ def _connections(listener: Listener, places: Places) -> Json:
     remotes = [backend for backend in (*present, *spare) if backend.remote is not None]
     for backend in remotes:
         assert backend.remote is not None
-        cluster |= _to_gateway(backend.remote, "tcp.", (), places)
+        cluster |= _to_gateway(backend.remote, "tcp.", (), places, asks=_has_choice(listener))
     return cluster
+
+
+def _has_choice(listener: Listener) -> bool:
+    """Whether it matters who is well: a mirror behind one gateway has nobody else, and would be asked all the same.
+
+    Half of all questions were theirs: 409 mirrors a cluster, over HTTP and as connections.
+    """
+    remotes = [backend.remote for backend in listener.backends if backend.remote is not None]
+    return len(listener.backends) > 1 or any(len(remote.gateways) > 1 for remote in remotes)
 
 
 def _side_locality(backend: Backend, priority: int) -> Json:
@@ -243,17 +252,19 @@ def _like_downstream() -> Json:
     return _protocol(LOCAL_IDLE, use_downstream_protocol_config=use)
 
 
-def _to_gateway(remote: Remote, prefix: str, alpn: Sequence[str], places: Places) -> Json:
-    """Mutual TLS by SNI to a gateway that is asked every second whether this very service has somebody to answer.
+def _to_gateway(remote: Remote, prefix: str, alpn: Sequence[str], places: Places, *, asks: bool) -> Json:
+    """Mutual TLS by SNI to a gateway; it is asked every second whether this very service has somebody to answer.
 
     The question goes to the same address with another SNI, so a dead gateway, an empty leaf and a refused certificate
     all look the same: this side is not there (waypoint 13.6).
     """
-    health = _tls(remote, "health.", ("h2",), places)
     data = _tls(remote, prefix, alpn, places)
-    matches: list[Json] = [{"name": "health", "match": {"side": "health"}, "transport_socket": health}]
-    matches.append({"name": "remote", "match": {"side": "remote"} if prefix else {}, "transport_socket": data})
-    made: Json = {"transport_socket_matches": matches, "health_checks": [_ask_gateway()]}
+    matches: list[Json] = [{"name": "remote", "match": {"side": "remote"} if prefix else {}, "transport_socket": data}]
+    made: Json = {"transport_socket_matches": matches}
+    if asks:
+        health = _tls(remote, "health.", ("h2",), places)
+        matches.insert(0, {"name": "health", "match": {"side": "health"}, "transport_socket": health})
+        made["health_checks"] = [_ask_gateway()]
     if not prefix:
         keepalive = {"interval": "5s", "timeout": "3s"}
         h2 = {"connection_keepalive": keepalive, "max_concurrent_streams": 100, "allow_connect": True}
@@ -268,7 +279,8 @@ def _ask_gateway() -> Json:
     return {
         "timeout": "1s",
         "interval": "1s",
-        "no_traffic_interval": "5s",  # 409 Services at weight 0 would ask each gateway 800 times a second
+        "no_traffic_interval": "5s",  # 409 Services at weight 0 would ask each gateway 800 times a second,
+        "no_traffic_healthy_interval": "15s",  # and with 5 s they still cost more than 500 requests a second
         "unhealthy_interval": "1s",
         "unhealthy_threshold": 2,
         "healthy_threshold": 1,
