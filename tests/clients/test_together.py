@@ -9,7 +9,7 @@ import pytest
 
 from landbridge.clients.answers import UnavailableError
 from landbridge.clients.kinds import POD, SERVICE
-from landbridge.clients.together import LONGEST, Together
+from landbridge.clients.together import CROWD, EACH, LONGEST, Together
 from tests.fakes import FakeClock
 
 
@@ -72,6 +72,18 @@ async def test_who_asks_alone_is_kept_waiting_only_by_what_takes_long() -> None:
         await together.list(POD, "shop")
         waited.append(round(server.clock.at - began - server.takes, 6))
     assert waited == [0.0, 0.003, 0.03, LONGEST]
+
+
+async def test_a_crowd_waits_longer_than_a_few() -> None:
+    server = Server()
+    together = Together(server.list, server.clock)
+    waited = []
+    for crowd in (2, 11, 400):
+        await asyncio.gather(*(together.list(POD, "shop") for _ in range(crowd)))
+        began = server.clock.at
+        await together.list(POD, "shop")
+        waited.append(round(server.clock.at - began, 6))
+    assert waited == [EACH, 10 * EACH, CROWD]
 
 
 async def test_an_error_is_everybodys_and_the_next_who_asks_tries_again() -> None:

@@ -12,6 +12,9 @@ from landbridge.model.service import Manifest
 
 REST, LONGEST = 3.0, 0.2
 """The same objects are listed again after so many times as long as the last list took, and so many seconds at most."""
+EACH, CROWD = 0.03, 1.0
+"""And not before so many seconds for each who waited for the last one, up to so many: 409 Services that are adopted at
+once took half a core each of runner and API server to list the same slices four times a second."""
 
 Key = tuple[str, str, str, str]
 Objects = list[Manifest]  # names, because a method here is called list
@@ -27,12 +30,15 @@ class Together:
         self._next: dict[Key, asyncio.Task[Objects]] = {}
         self._running: dict[Key, asyncio.Task[Objects]] = {}
         self._again: dict[Key, float] = {}
+        self._waiting: dict[Key, int] = {}
 
     async def list(self, kind: Kind, namespace: str = "", *, labels: str = "") -> Objects:
         """All objects of a kind, as `Kubernetes.list` gives them; errors are the same, and everybody's."""
         key = (kind.api_version, kind.plural, namespace, labels)
         if key not in self._next:
             self._next[key] = asyncio.create_task(self._list(key, kind, namespace, labels))
+            self._waiting[key] = 0
+        self._waiting[key] += 1
         return await asyncio.shield(self._next[key])
 
     async def _list(self, key: Key, kind: Kind, namespace: str, labels: str) -> Objects:
@@ -45,12 +51,13 @@ class Together:
                 await self._clock.sleep(rest)
         finally:
             del self._next[key]  # from here on it would be too late for who asks
+        waited = self._waiting[key]
         self._running[key], began = mine, self._clock.monotonic()
         try:
             return await self._ask(kind, namespace, labels=labels)
         finally:
             ended = self._clock.monotonic()
-            self._again[key] = ended + min(LONGEST, REST * (ended - began))
+            self._again[key] = ended + max(min(LONGEST, REST * (ended - began)), min(CROWD, EACH * (waited - 1)))
             if self._running.get(key) is mine:
                 del self._running[key]
 
