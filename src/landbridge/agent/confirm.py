@@ -60,7 +60,7 @@ class Confirmations:
         missing = [item for item in wanted if item.listen not in self._ports.get(pod.uid, set())]
         if not missing or not pod.ready or not pod.addresses:
             return False
-        active = (await self.state(pod)).get("active") or {}
+        active = (await self._ask(pod, "/active")).get("active") or {}
         served = [item for item in missing if active.get(f"{pod.namespace}/{item.service}/{item.port}") == item.listen]
         dialled = await asyncio.gather(*(dial(pod, item) for item in served))
         found = {item.listen for item, answered in zip(served, dialled, strict=True) if answered}
@@ -69,8 +69,11 @@ class Confirmations:
 
     async def state(self, pod: Pod) -> dict[str, Any]:
         """What a pod's agent says of itself; empty when it does not answer."""
+        return await self._ask(pod, "/state")
+
+    async def _ask(self, pod: Pod, page: str) -> dict[str, Any]:
         try:
-            answer = await self._http.get(f"http://{_host(pod.addresses[0])}:{names.AGENT_PORT}/state")
+            answer = await self._http.get(f"http://{_host(pod.addresses[0])}:{names.AGENT_PORT}{page}")
             content = answer.json()
         except (httpx2.HTTPError, ValueError, IndexError):
             return {}

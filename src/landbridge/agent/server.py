@@ -71,6 +71,12 @@ class Pages:
         seen = {"at": self._clock.now(), "connections": held, "overflows": overflows, "inotify": inotify_limit()}
         return self._head() | seen | self._worker.state()
 
+    def active(self) -> dict[str, Any]:
+        """Which listeners serve, by their ports: asked ten times a second while Services are adopted, and Envoy, which
+        goes through all its statistics for each question, is left alone.
+        """
+        return self._head() | {"active": self._worker.state().get("active") or {}}
+
     def metrics(self) -> bytes:
         """The agent's own numbers in Prometheus' text format."""
         registry = CollectorRegistry()
@@ -116,7 +122,7 @@ def by_port(stats: Mapping[str, Any]) -> dict[str, int]:
 
 
 def application(pages: Pages) -> Starlette:
-    """The three pages; everything else is 404, every method but GET 405."""
+    """The four pages; everything else is 404, every method but GET 405."""
 
     async def counts(_: Request) -> Response:
         try:
@@ -127,10 +133,18 @@ def application(pages: Pages) -> Starlette:
     async def state(_: Request) -> Response:
         return JSONResponse(await pages.state())
 
+    async def active(_: Request) -> Response:
+        return JSONResponse(pages.active())
+
     async def metrics(_: Request) -> Response:
         return Response(pages.metrics(), media_type="text/plain; version=0.0.4")
 
-    pairs: Mapping[str, Callable[[Request], Any]] = {"/counters": counts, "/state": state, "/metrics": metrics}
+    pairs: Mapping[str, Callable[[Request], Any]] = {
+        "/counters": counts,
+        "/state": state,
+        "/active": active,
+        "/metrics": metrics,
+    }
     return Starlette(routes=[Route(path, page, methods=["GET"]) for path, page in pairs.items()])
 
 

@@ -38,6 +38,8 @@ class Space:
         self._signal = signal
         self._asked = asyncio.Event()
         self._held: dict[int, int | None] = {}
+        self._seen: tuple[str, ...] = ()
+        self._planned: dict[str, ports.Allocation] = {}
         self.notes: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -90,6 +92,9 @@ class Space:
         """The record as it has to be; None when it was written just now and the watch has to show it first."""
         record = self._record.by_key.get((self._namespace, names.PORT_RECORD))
         services = [*_leaves(world), *_mirrors(world), *_pointed(world)]
+        seen = tuple(item["metadata"].get("resourceVersion", "") for item in (record or {"metadata": {}}, *services))
+        if seen == self._seen:
+            return self._planned
         have = ports.read(record)
         known = have if record is not None else ports.recall(services)
         now = self._k8s.clock.now()
@@ -101,6 +106,8 @@ class Space:
         patch |= dict.fromkeys(gone & have.keys())
         self._held = {} if gone else self._held
         if not patch:
+            if not any(item.draining for item in want.values()):  # else time alone changes what is to be done
+                self._seen, self._planned = seen, want
             return want
         await self._write_record(record, patch)
         return None

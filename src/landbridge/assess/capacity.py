@@ -15,7 +15,7 @@ from landbridge.model.service import Manifest, ServiceId, Side
 
 GIB = 1024.0**3
 AGENT_CPU, OWN_MEMORY = 0.02, 2 * 64 * 1024.0**2
-"""What the agent requests beside Envoy, in cores, and what both do, in bytes (connect/pods.py)."""
+"""What a waypoint's agent requests beside Envoy, in cores, and what both do, in bytes (connect/pods.py)."""
 
 
 def _cluster(facts: Facts) -> Iterator[Seen]:
@@ -42,8 +42,10 @@ def _cluster(facts: Facts) -> Iterator[Seen]:
 def _needed(facts: Facts) -> tuple[float, float, float]:
     """Cores, bytes and pods of every copy that is not on the target yet, and of the waypoints and gateways."""
     plane = facts.migration.data_plane
-    pods = float(plane.gateways + plane.waypoints * len(facts.migration.namespaces))
-    cpu, memory = pods * (quantity(plane.cpu) + AGENT_CPU), pods * OWN_MEMORY
+    waypoints = plane.waypoints * len(facts.migration.namespaces)
+    pods = float(plane.gateways + waypoints)
+    cpu = (pods + plane.gateways) * quantity(plane.cpu) + waypoints * AGENT_CPU
+    memory = pods * OWN_MEMORY
     for item, spec in facts.running:
         if item["kind"] == "DaemonSet" or (item["kind"], namespace_of(item), name_of(item)) in facts.names_there:
             continue

@@ -75,7 +75,7 @@ def _pod(agent: list[str], *, name: str, selector: Mapping[str, str], options: O
             _spread("topology.kubernetes.io/zone", selector, hard=False),
         ],
         "initContainers": [_container("seed", options.image, AGENT_UID, [*agent, "--seed"], options)],
-        "containers": [_envoy(options), _agent_container(agent, options)],
+        "containers": [_envoy(options), _agent_container(agent, options, name)],
         "volumes": [
             {"name": "shared", "emptyDir": {}},
             {"name": "tls", "secret": {"secretName": names.TLS, "defaultMode": 0o440}},
@@ -147,10 +147,15 @@ def _envoy(options: Options) -> dict[str, Any]:
     }
 
 
-def _agent_container(command: list[str], options: Options) -> dict[str, Any]:
-    """The agent: no probe, for its death must not take the pod out; it takes Envoy out of service at the end."""
+def _agent_container(command: list[str], options: Options, name: str) -> dict[str, Any]:
+    """The agent: no probe, for its death must not take the pod out; it takes Envoy out of service at the end.
+
+    A gateway's asks for as much as Envoy: the one that leads works for the whole cluster, and every adoption waits for
+    it.
+    """
     stay = {"exec": {"command": ["python3", "-S", "-c", _prestop()]}}
-    return _container("agent", options.image, AGENT_UID, command, options) | {
+    cpu = {"cpu": options.cpu} if name == names.GATEWAY else {}
+    return _container("agent", options.image, AGENT_UID, command, options, **cpu) | {
         "ports": [{"name": "agent", "containerPort": names.AGENT_PORT}],
         "lifecycle": {"preStop": stay},
     }
