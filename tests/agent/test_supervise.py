@@ -1,4 +1,4 @@
-"""The supervisor with real children."""
+"""The supervisor with real children, and what it tells them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import sys
 from pathlib import Path
 
+from landbridge.agent.commands import app
+from landbridge.agent.options import Options, Role
 from landbridge.clock import SystemClock, wait_for
 
 PARENT = """
@@ -40,3 +42,11 @@ async def test_a_child_that_dies_is_started_again_and_sigterm_ends_both(tmp_path
     _, told = await asyncio.wait_for(parent.communicate(), 30)
     assert parent.returncode == 7, "the child's own exit code"
     assert told.count(b"is started again") == 2
+
+
+def test_the_child_is_told_what_the_parent_was_told(tmp_path: Path) -> None:
+    options = Options(role=Role.GATEWAY, namespace="a", cluster="b", envoy_dir=tmp_path, hop_header="x-hops")
+    _, told, _ = app.parse_args(options.arguments())
+    assert (told.arguments["role"], told.arguments["hop_header"]) == (Role.GATEWAY, "x-hops")
+    plain = Options(role=Role.GATEWAY, namespace="a", cluster="b", envoy_dir=tmp_path)
+    assert "--hop-header" not in plain.arguments()

@@ -11,7 +11,7 @@ from hypothesis import given
 from landbridge.envoy.gateway import NOBODY
 from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE
 from landbridge.envoy.render import files
-from landbridge.envoy.state import Export, Gateway
+from landbridge.envoy.state import Export, Gateway, with_hops
 from landbridge.model.service import Protocol
 from tests.envoy.pair import Addresses, gateway_state
 from tests.envoy.states import gateways, pure
@@ -99,6 +99,21 @@ def test_every_cluster_that_is_named_is_there(state: Gateway) -> None:
     assert set(find(made[LISTENERS_FILE], "cluster")) <= names
     for health in find(made[LISTENERS_FILE], "cluster_min_healthy_percentages"):
         assert set(health) <= names
+
+
+@pure
+@given(gateways())
+def test_a_hop_header_is_all_that_differs_and_only_where_it_is_asked_for(state: Gateway) -> None:
+    plain, marked = dict(files(state)), dict(files(with_hops(state, "x-hops")))
+    assert dict(files(with_hops(state, ""))) == plain
+    assert b"request_headers_to_add" not in plain[LISTENERS_FILE]
+    added = rendered(with_hops(state, "x-hops"))[LISTENERS_FILE]
+    routes = [route for found in find(added, "routes") for route in found]
+    wanted = {"header": {"key": "x-hops", "value": "eks"}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}
+    assert [route.pop("request_headers_to_add") for route in routes] == [[wanted]] * len(routes)
+    assert bool(routes) == any(item.protocol is not Protocol.TCP for item in state.exports)
+    assert added == rendered(state)[LISTENERS_FILE]
+    assert marked[CLUSTERS_FILE] == plain[CLUSTERS_FILE]
 
 
 def test_udp_is_refused() -> None:

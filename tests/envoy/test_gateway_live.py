@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,11 @@ from cryptography import x509
 
 from landbridge.clock import wait_for
 from landbridge.connect.identity import Authority, issue, make_authority, tls_files
-from landbridge.envoy.state import Export
+from landbridge.envoy.state import Export, with_hops
 from landbridge.model.service import Protocol
 from tests.envoy.conftest import World
 from tests.envoy.envoys import CLOCK
-from tests.envoy.pair import GATEWAY_ID, WAYPOINT_ID, Caller, certificates
+from tests.envoy.pair import GATEWAY_ID, WAYPOINT_ID, Caller, certificates, once
 from tests.envoy.test_waypoint_live import remote_health
 
 HEALTH = "health.p80.web.shop.eks"
@@ -180,3 +181,17 @@ async def test_nobody_comes_in_who_is_not_listed(world: World, tmp_path: Path, a
         return b"200" not in await knock(world, tls)
 
     await wait_for(closed, what="the door is closed", within=5, clock=CLOCK)
+
+
+async def test_a_gateway_that_is_asked_to_appends_its_cluster_to_a_header(world: World) -> None:
+    """Appended and not replaced: a request that crosses twice has two names."""
+    await world.pair.gateway.apply(with_hops(world.pair.exports, "x-hops"))
+    await world.pair.split(100)
+
+    async def crossed(*headers: str) -> list[str]:
+        _, body = await once(world.web, headers=headers)
+        lines = json.loads(body)["headers"]
+        return [line.partition(":")[2].strip() for line in lines if line.lower().startswith("x-hops:")]
+
+    assert await crossed() == ["eks"]
+    assert await crossed("X-Hops: legacy") == ["legacy", "eks"]

@@ -35,6 +35,7 @@ def agent(
     link: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     policies: str = "",
     exports: str = "{}",
+    hop_header: str = "",
     seed: bool = False,
 ) -> int:
     """Feed the Envoy beside it: splits, endpoints and exports of the cluster become its files.
@@ -57,6 +58,8 @@ def agent(
         policies: enforce: a waypoint lets in whom the NetworkPolicies of a Service's pods let in. It then reads
             those of its namespace, and pods and namespaces as far as they name them.
         exports: What the other clusters may see, as JSON; default: what has the export label.
+        hop_header: A header to which a gateway appends its cluster's name, in each request that comes in by it: who
+            answers can count how often a request has crossed. Default: requests come in as they were sent.
         seed: Only write what Envoy needs to start, and end.
     """
     options = Options(
@@ -74,6 +77,7 @@ def agent(
         holder=pod_name(),
         uid=os.environ.get("POD_UID", ""),
         policies=policies,
+        hop_header=hop_header,
     )
     if seed:
         from landbridge.agent.seed import seed as write

@@ -17,7 +17,7 @@ from landbridge.agent.options import Options
 from landbridge.agent.watching import Pace, Signal, Watch, Watches
 from landbridge.clients.kubernetes import ENDPOINTSLICE, NAMESPACE, SERVICE, Kubernetes
 from landbridge.envoy.render import files
-from landbridge.envoy.state import Waypoint
+from landbridge.envoy.state import Waypoint, with_hops
 from landbridge.errors import LandbridgeError
 from landbridge.model.service import Manifest
 
@@ -81,7 +81,7 @@ class GatewayAgent:
             }
             links = list(self._book.links.values())
             state = gateway(self._options.cluster, services, worlds, links, self._options.bind, policy)
-            wanted = files(state, self._options.places)
+            wanted = files(with_hops(state, self._options.hop_header), self._options.places)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             self._say(f"an object cannot be understood, the last state is kept: {type(error).__name__}: {error}")
             return

@@ -29,7 +29,7 @@ class Options:
     """Where an agent works. `admin` is `host:port` of Envoy's admin interface; `bind` is where Envoy listens, `::` for
     both families; `links` are the other clusters' names and `exports` what they may see (a gateway only); `holder`
     names this pod in elections; `policies` is `enforce` for a waypoint that keeps the NetworkPolicies of what it stands
-    before.
+    before; `hop_header` is where a gateway writes its cluster's name into each request that comes in (empty: nowhere).
     """
 
     role: Role
@@ -46,6 +46,7 @@ class Options:
     holder: str = ""
     uid: str = ""
     policies: str = ""
+    hop_header: str = ""
 
     @property
     def enforces(self) -> bool:
@@ -81,6 +82,7 @@ class Options:
             "--serve": self.serve,
             "--kubeconfig": str(self.kubeconfig or ""),
             "--policies": self.policies,
+            "--hop-header": self.hop_header,
         }
         found = [word for name, value in named.items() if value for word in (name, value)]
         policy = self.exports.document()

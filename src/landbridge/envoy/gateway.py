@@ -8,7 +8,14 @@ in a circle. Chains are never changed, only added and taken away: Envoy then lea
 from __future__ import annotations
 
 from landbridge.envoy.clusters import TCP_KEEPALIVE
-from landbridge.envoy.http import CLIENT_HEADER, EMPTY_HEADER, PROTOCOL_HEADER, connection_manager, health_check
+from landbridge.envoy.http import (
+    CLIENT_HEADER,
+    EMPTY_HEADER,
+    PROTOCOL_HEADER,
+    connection_manager,
+    header,
+    health_check,
+)
 from landbridge.envoy.names import IDENTITY_SECRET, TRUST_SECRET, Json, Places, secret, typed
 from landbridge.envoy.state import Export, Gateway, sni
 from landbridge.envoy.waypoint import address
@@ -52,7 +59,7 @@ def chains(item: Export, cluster: str, allowed: tuple[str, ...], places: Places)
         _chain(f"health.{name}", ("h2",), _health(item), allowed, places),
     ]
     if item.protocol is not Protocol.TCP:
-        found.append(_chain(name, ("h2",), _requests(item), own, places))
+        found.append(_chain(name, ("h2",), _requests(item, cluster), own, places))
     return found
 
 
@@ -87,10 +94,10 @@ def _mutual_tls(alpn: tuple[str, ...], allowed: tuple[str, ...], places: Places)
     return {"name": "tls", "typed_config": typed(kind, require_client_certificate=True, common_tls_context=common)}
 
 
-def _requests(item: Export) -> Json:
+def _requests(item: Export, cluster: str) -> Json:
     routes = [
-        _route(item, "http2", {"name": PROTOCOL_HEADER, "string_match": {"exact": "HTTP/2"}}),
-        _route(item, "http1"),
+        _route(item, cluster, "http2", {"name": PROTOCOL_HEADER, "string_match": {"exact": "HTTP/2"}}),
+        _route(item, cluster, "http1"),
     ]
     host = {"name": "all", "domains": ["*"], "routes": routes}
     manager = connection_manager(
@@ -103,7 +110,7 @@ def _requests(item: Export) -> Json:
     return manager
 
 
-def _route(item: Export, version: str, header: Json | None = None) -> Json:
+def _route(item: Export, cluster: str, version: str, spoken: Json | None = None) -> Json:
     """Nothing but safe retries, within the leaf: what a pod answers is what the caller gets."""
     hosts = typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate")
     route: Json = {
@@ -120,9 +127,11 @@ def _route(item: Export, version: str, header: Json | None = None) -> Json:
     }
     if item.affinity:
         route["hash_policy"] = [{"header": {"header_name": CLIENT_HEADER}}]
+    hop = {"request_headers_to_add": [header(item.hop_header, cluster, append=True)]} if item.hop_header else {}
     return {
-        "match": {"prefix": ""} | ({"headers": [header]} if header else {}),
+        "match": {"prefix": ""} | ({"headers": [spoken]} if spoken else {}),
         "route": route,
+        **hop,
         "request_headers_to_remove": [PROTOCOL_HEADER, CLIENT_HEADER],
         "response_headers_to_remove": [EMPTY_HEADER],
     }

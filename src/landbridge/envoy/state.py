@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from landbridge.model.service import Protocol
 
@@ -122,7 +122,10 @@ class Waypoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """A Service and port that the other cluster may call; `endpoints` are those of its leaf, never of its apex."""
+    """A Service and port that the other cluster may call; `endpoints` are those of its leaf, never of its apex.
+
+    `hop_header` is the header to which the cluster's name is appended in each request that comes in; empty: in none.
+    """
 
     namespace: str
     service: str
@@ -130,6 +133,7 @@ class Export:
     protocol: Protocol
     endpoints: tuple[Endpoint, ...]
     affinity: bool = False
+    hop_header: str = ""
 
     def __post_init__(self) -> None:
         if self.protocol is Protocol.UDP:
@@ -150,6 +154,11 @@ class Gateway:
     allowed: tuple[str, ...]
     bind: str = "::"
     port: int = 15443
+
+
+def with_hops(state: Gateway, header: str) -> Gateway:
+    """The same door, which appends its cluster's name to a header of each request that comes in; "" is no header."""
+    return replace(state, exports=tuple(replace(item, hop_header=header) for item in state.exports))
 
 
 def sni(service: str, namespace: str, cluster: str, port: int) -> str:
