@@ -18,7 +18,7 @@ from benchmarks.figures import Figure
 from benchmarks.traffic import say
 from landbridge.errors import LandbridgeError
 
-NAMES = ("rollback", "weights", "gateway", "inventory", "mirrors")
+NAMES = ("rollback", "weights", "flips", "gateway", "inventory", "mirrors")
 
 
 def main(argv: list[str]) -> int:

@@ -31,10 +31,14 @@ async def build() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one backend has seen: how many requests, and when the last one came (seconds, monotonic)."""
+    """What one backend has seen: how many requests, and when the last one came (seconds, monotonic).
+
+    `crossed` are the requests by how many clusters their hop header names: none, one, more.
+    """
 
     requests: int
     last: float
+    crossed: tuple[int, ...]
 
 
 class Backends:
@@ -48,14 +52,16 @@ class Backends:
         assert self._process.stdin
         self._process.stdin.write(b"\n")
         answer = await _line(self._process)
-        return {name: Seen(each["requests"], each["last"] / 1e9) for name, each in answer.items()}
+        return {
+            name: Seen(each["requests"], each["last"] / 1e9, tuple(each["crossed"])) for name, each in answer.items()
+        }
 
 
 @asynccontextmanager
-async def backends(addresses: Mapping[str, str]) -> AsyncIterator[Backends]:
-    """A server for each name and `host:port`, for the time of a block."""
+async def backends(addresses: Mapping[str, str], hops: str = "") -> AsyncIterator[Backends]:
+    """A server for each name and `host:port`, for the time of a block; `hops` is the header whose names it counts."""
     arguments = [f"{name}={address}" for name, address in addresses.items()]
-    async with _running("serve", *arguments) as process:
+    async with _running("serve", "-hops", hops, *arguments) as process:
         await _line(process)
         yield Backends(process)
 

@@ -111,6 +111,7 @@ class Seat:
     uid: str = ""
     supervised: bool = False
     exports: str = ""
+    hop_header: str = ""
     hosts: Path | None = None
 
     @property
@@ -136,6 +137,7 @@ class Seat:
         pairs |= {"--policies": self.policies} if self.policies else {}
         found = [word for pair in pairs.items() for word in pair]
         found += ["--exports", self.exports] if self.exports else []
+        found += ["--hop-header", self.hop_header] if self.hop_header else []
         return found + [word for link in self.links for word in ("--link", link)]
 
     def seed(self) -> None:

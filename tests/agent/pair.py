@@ -69,14 +69,22 @@ class Pair:
             await bed.k8s.create(manifest)
 
     async def seat(
-        self, bed: Bed, role: str, number: int, link: str, *, hosts: Path | None = None, exports: str = ""
+        self,
+        bed: Bed,
+        role: str,
+        number: int,
+        link: str,
+        *,
+        hosts: Path | None = None,
+        exports: str = "",
+        hop_header: str = "",
     ) -> Seat:
         """A pod with certificates, its Envoy and its agent."""
         seat = await bed.seat(role, number, links=(link,) if role == "gateway" else ())
         account = names.GATEWAY if role == "gateway" else names.WAYPOINT
         who = identity.spiffe(bed.cluster, seat.namespace, account)
         other = next(name for name in self.authorities if name != bed.cluster)
-        seat.hosts, seat.exports = hosts, exports
+        seat.hosts, seat.exports, seat.hop_header = hosts, exports, hop_header
         tls(seat.tls_dir, self.authorities[bed.cluster], who, self.authorities[other].trusted)
         await seat.start_envoy()
         await seat.start_agent()

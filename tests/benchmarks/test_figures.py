@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from benchmarks.figures import Figure, Tally, quantile, quantile_of, together
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import gateway, inventory, rollback, weights
+from benchmarks import flips, gateway, inventory, rollback, weights
 
 VALUES = st.lists(st.integers(0, 1000), min_size=1, max_size=300)
 SHARES = st.sampled_from([0.01, 0.5, 0.9, 0.99, 1.0])
@@ -116,6 +118,34 @@ def test_requests_that_were_never_made_break_the_weights() -> None:
     changes = weights.Changes(written=20, seconds=2.0, obeyed=20)
     found = list(weights.figures(200, tally({500.0: 100}), {"local": 100}, changes))
     assert [figure.what for figure in found if not figure.holds] == ["requests missing"]
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ({}, set()),
+        ({"failed": 1}, {"failed requests"}),
+        ({"legacy": (499, 500, 1)}, {"requests that crossed more than once"}),
+        ({"legacy": (500, 501, 0)}, {"requests missing or executed twice"}),
+        ({"legacy": (500, 499, 0)}, {"requests missing or executed twice"}),
+        ({"legacy": (1000, 0, 0)}, {"sides that never served their own, or never across"}),
+        ({"flips": 9}, {"missing flips"}),
+        ({"controls": 3}, {"controls not counted as crossing twice"}),
+        ({"seconds": 2.1}, {"requests/s short of 500 from a side"}),
+    ],
+)
+def test_what_breaks_the_flips(change: dict[str, Any], broken: set[str]) -> None:
+    load = tally({500.0: 1000}, change.get("failed", 0))
+    slower = replace(load, seconds=change.get("seconds", 2.0))
+    run = flips.Run(
+        flips=change.get("flips", 10),
+        seconds=2.0,
+        obeyed=[0.1] * 20,
+        crossed={"legacy": change.get("legacy", (500, 500, 0)), "eks": (300, 700, 0)},
+        controls=change.get("controls", 4),
+    )
+    found = list(flips.figures(10, run, [load, slower]))
+    assert {figure.what for figure in found if not figure.holds} == broken
 
 
 @pytest.mark.parametrize(("seconds", "holds"), [(1.5, True), (1.51, False)])
