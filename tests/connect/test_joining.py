@@ -26,11 +26,12 @@ from landbridge.clock import SystemClock, wait_for
 from landbridge.connect import certificates, crds, identity, names, roles
 from landbridge.connect.connect import connect
 from landbridge.connect.disconnect import disconnect, leftovers, still_used
-from landbridge.connect.link import decode
+from landbridge.connect.link import decode, encode
 from landbridge.connect.options import Options
 from landbridge.connect.rotate import rotate
 from landbridge.errors import AccessError, BlockedError, Exit, LandbridgeError
 from landbridge.lab import ApiServer, start_apiserver, stop_apiserver
+from landbridge.model.service import Manifest
 
 pytestmark = [pytest.mark.api, pytest.mark.asyncio(loop_scope="module")]
 GATEWAYS = {"old": ("192.0.2.1:15443",), "new": ("192.0.2.2:15443",)}
@@ -261,6 +262,29 @@ async def _watch_trust(pair: Pair) -> None:
             known = [item.public_bytes(Encoding.PEM) for item in x509.load_pem_x509_certificates(trusted)]
             assert any(identity.issued_by(leaf, one) for one in known)
         await SystemClock().sleep(0.02)
+
+
+async def test_a_leaf_that_the_agent_renews_at_the_same_moment_is_looked_at_again(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await join(pair)
+    old, find = pair[0], pair[0].find
+    hurried: list[Manifest] = []
+    signer = identity.make_authority("old", now=old.clock.now())
+    theirs = decode(await old.get(SECRET, names.TLS, "shop"), "ca.crt")
+    by_agent = identity.issue(signer, identity.spiffe("old", "shop", names.WAYPOINT), now=old.clock.now())
+
+    async def find_and_be_overtaken(*asked: Any) -> Manifest | None:
+        found = await find(*asked)
+        if asked == (SECRET, names.TLS, "shop") and not hurried:
+            data = {key: encode(value) for key, value in identity.tls_files(by_agent, [theirs]).items()}
+            hurried.append(await old.patch(SECRET, names.TLS, {"data": data}, "shop"))
+        return found
+
+    monkeypatch.setattr(old, "find", find_and_be_overtaken)
+    assert not await certificates.provide_leaf(old, signer, theirs, "shop", names.WAYPOINT), "the agent's will do"
+    assert hurried
+    assert decode(await old.get(SECRET, names.TLS, "shop"), "tls.crt") == by_agent.certificate
 
 
 async def test_what_was_joined_is_recorded(pair: Pair) -> None:

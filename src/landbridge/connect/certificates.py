@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
+from landbridge.clients.answers import ConflictError
 from landbridge.clients.kinds import SECRET
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.connect import identity, manifests, names
 from landbridge.connect.identity import Authority
 from landbridge.connect.link import decode, encode
 from landbridge.model.service import Manifest
+
+TRIES = 5
 
 
 async def authority(k8s: Kubernetes) -> Authority:
@@ -43,7 +47,17 @@ def places(namespaces: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 async def provide_leaf(k8s: Kubernetes, signer: Authority, trusted: bytes, namespace: str, account: str) -> bool:
-    """A good leaf in a namespace, with what it trusts; whether anything had to be written."""
+    """A good leaf in a namespace, with what it trusts; whether anything had to be written.
+
+    The leading agent renews the same leaves, also in the middle of a rotation: who comes second looks again.
+    """
+    for _ in range(TRIES - 1):
+        with suppress(ConflictError):
+            return await _provide(k8s, signer, trusted, namespace, account)
+    return await _provide(k8s, signer, trusted, namespace, account)
+
+
+async def _provide(k8s: Kubernetes, signer: Authority, trusted: bytes, namespace: str, account: str) -> bool:
     found = await k8s.find(SECRET, names.TLS, namespace)
     who = identity.spiffe(k8s.name, namespace, account)
     if found and not leaf_due(found, signer, trusted, who, now=k8s.clock.now()):
