@@ -249,6 +249,24 @@ async def test_an_authority_is_replaced_and_every_leaf_is_trusted_at_every_step(
     assert watching.cancelled() or not watching.done() or watching.exception() is None
 
 
+async def test_connecting_in_the_middle_of_a_rotation_takes_no_trust_away(pair: Pair) -> None:
+    """The next authority signs within minutes: who no longer trusted it then would refuse every caller."""
+    await join(pair)
+
+    def stop(step: str) -> None:
+        raise InterruptedError(step)
+
+    with pytest.raises(InterruptedError, match="old and new authority"):
+        await rotate(*pair, progress=stop)
+    coming = decode(await pair[0].get(SECRET, names.CA, names.HOME), "next.crt")
+    assert coming
+    await join(pair)
+    for place in ((names.link_name("old"), names.HOME), (names.TLS, names.HOME), (names.TLS, "shop")):
+        assert coming in decode(await pair[1].get(SECRET, *place), "ca.crt"), place
+    await rotate(*pair)
+    assert decode(await pair[0].get(SECRET, names.CA, names.HOME), "tls.crt") == coming
+
+
 async def _watch_trust(pair: Pair) -> None:
     """Whenever it is looked at, the other side trusts who signed the leaf."""
     while True:

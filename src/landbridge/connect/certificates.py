@@ -29,7 +29,10 @@ async def authority(k8s: Kubernetes) -> Authority:
 def read_authority(secret: Manifest) -> Authority:
     """What a Secret `landbridge-ca` holds."""
     return Authority(
-        certificate=decode(secret, "tls.crt"), key=decode(secret, "tls.key"), previous=decode(secret, "previous.crt")
+        certificate=decode(secret, "tls.crt"),
+        key=decode(secret, "tls.key"),
+        previous=decode(secret, "previous.crt"),
+        coming=decode(secret, "next.crt"),
     )
 
 

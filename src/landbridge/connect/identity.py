@@ -23,16 +23,19 @@ BACKDATED = 300.0  # clocks of two clusters differ; 5 min is what kube-controlle
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authority:
-    """A cluster's certificate authority; `previous` is the certificate that is still trusted while rotating."""
+    """A cluster's certificate authority. `previous` is the certificate that is still trusted while rotating, `coming`
+    the one that is trusted already and signs nothing yet.
+    """
 
     certificate: bytes
     key: bytes = field(repr=False)
     previous: bytes = b""
+    coming: bytes = b""
 
     @property
     def trusted(self) -> bytes:
         """What the other clusters have to trust now."""
-        return bundle(self.certificate, self.previous)
+        return bundle(self.certificate, self.previous, self.coming)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

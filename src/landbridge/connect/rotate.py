@@ -29,7 +29,7 @@ async def rotate(k8s: Kubernetes, other: Kubernetes, *, progress: Progress = lam
     secret = await _authority(k8s)
     if not decode(secret, "previous.crt"):
         secret = await _begin(k8s, secret)
-        await trust(other, k8s.name, identity.bundle(decode(secret, "tls.crt"), decode(secret, "next.crt")))
+        await trust(other, k8s.name, certificates.read_authority(secret).trusted)
         progress(f"{other.name} trusts {k8s.name}'s old and new authority")
         await k8s.clock.sleep(PROPAGATION)
         secret = await _promote(k8s, secret)
