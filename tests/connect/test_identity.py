@@ -69,6 +69,15 @@ def test_a_bundle_has_each_certificate_once(authority: Authority) -> None:
     assert len(x509.load_pem_x509_certificates(both)) == 2
 
 
+def test_bundles_are_alike_whatever_their_order(authority: Authority) -> None:
+    """While a rotation went on `check` said of two files with the same certificates that one was another bundle."""
+    other = identity.make_authority("legacy", now=NOW)
+    there, back = authority.certificate + other.certificate, other.certificate + authority.certificate
+    assert identity.alike(there, back, there + back)
+    assert not identity.alike(there, authority.certificate)
+    assert not identity.alike(there, b"")
+
+
 def test_rotation_is_trusted_at_every_moment(authority: Authority, tmp_path: Path) -> None:
     """trust-both, new leaves, drop the old: each stage's leaf is good for each stage's bundle that may meet it."""
     at = identity.BACKDATED + NOW

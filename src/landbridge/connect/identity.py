@@ -152,6 +152,13 @@ def bundle(*pems: bytes) -> bytes:
     return b"".join(found)
 
 
+def alike(*bundles: bytes) -> bool:
+    """Whether PEM texts hold the same certificates, in whatever order: a rotation writes its two newest first."""
+    return (
+        len({frozenset(x509.load_pem_x509_certificates(pem)) if pem.strip() else frozenset() for pem in bundles}) <= 1
+    )
+
+
 def tls_files(leaf: Leaf, trusted: Iterable[bytes]) -> dict[str, bytes]:
     """The contents of a `landbridge-tls` Secret: the leaf and the other clusters' authorities."""
     return {"tls.crt": leaf.certificate, "tls.key": leaf.key, "ca.crt": bundle(*trusted)}
