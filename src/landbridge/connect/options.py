@@ -23,7 +23,7 @@ class Options:
     `enforce`: waypoints keep the NetworkPolicies of what they stand before, and may read what that needs.
     `workers` are Envoy's threads: left to itself it starts one for each core of its node. Times in seconds: `drain` is
     how long held connections may go on once their waypoint or gateway ends. `cpu` is what each Envoy requests of its
-    node: everything passes there, so on a full node it must not be the first to starve.
+    node, and a gateway's agent: everything passes there, so on a full node they must not be the first to starve.
     """
 
     namespaces: tuple[str, ...]

@@ -129,7 +129,11 @@ class DataPlane(Settings):
         description="NetworkPolicies that one waypoint for a namespace would widen: block the plan, or enforce them in "
         "waypoints, whose agents then read policies, pods and namespaces",
     )
-    cpu: str = Field("100m", pattern=r"^[0-9]+m?$", description="what each Envoy requests of its node, in cores")
+    cpu: str = Field(
+        "100m",
+        pattern=r"^[0-9]+m?$",
+        description="what each Envoy, and the agent of a gateway, requests of its node, in cores",
+    )
 
 
 class ServiceSettings(Settings):

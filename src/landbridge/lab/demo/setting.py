@@ -19,7 +19,7 @@ DWELL = 5.0
 SOAK = 3.0
 CONCURRENCY = 9
 FEW_STEPS = (10, 50, 95, 100)
-MANY_AT_ONCE = 200
+MANY_AT_ONCE = 64
 SHOP = tuple(part.name for part in PARTS)
 CAREFUL = {"payments": 12.0}
 """Seconds that its weights dwell at least: of a copy that fails 20 % of 2 requests a second, 5 s show nothing in one
