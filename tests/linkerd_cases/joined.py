@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from landbridge.agent import names
 from landbridge.agent.direct import is_direct
 from landbridge.agent.probe import AGAIN, EVERY
@@ -21,6 +23,8 @@ from tests.agent.pair import Pair
 GATEWAY = "gateway.eks.example"
 RULES = {"headless": True, "excluded_labels": ["evil", "evil.linkerd/*"], "excluded_annotations": ["evil.linkerd/*"]}
 EXPORT = {names.EXPORTED: "true"}
+LENGTHS = [30.0, pytest.param(600.0, marks=[pytest.mark.soak, pytest.mark.timeout(1200)])]
+"""Seconds of what Linkerd's resync, ten minutes, would mend or spoil; in full with `make soak`."""
 
 
 class Joined(Pair):

@@ -14,10 +14,10 @@ from landbridge.lab import ApiServer
 from landbridge.model.exports import Exports
 from tests.agent.bed import CLOCK, Bed, dumps
 from tests.agent.pair import Pair
+from tests.linkerd_cases.joined import LENGTHS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Servers = tuple[ApiServer, ApiServer]
-STILL = 5.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -47,7 +47,8 @@ async def names_in(bed: Bed) -> set[str]:
     return {item["metadata"]["name"] for item in await bed.k8s.list(SERVICE, bed.namespace)}
 
 
-async def test_a08_everything_exported_both_ways_makes_no_mirrors_of_mirrors(pair: Pair) -> None:
+@pytest.mark.parametrize("still", LENGTHS)
+async def test_a08_everything_exported_both_ways_makes_no_mirrors_of_mirrors(pair: Pair, still: float) -> None:
     legacy = {"web", "api", "secret", "web-eks", "stock-eks"}
     eks = {"web", "stock", "web-legacy", "api-legacy"}
 
@@ -58,13 +59,13 @@ async def test_a08_everything_exported_both_ways_makes_no_mirrors_of_mirrors(pai
     for bed, name in ((pair.legacy, "web-eks"), (pair.eks, "web-legacy")):
         label = {"metadata": {"labels": {names.EXPORTED: "true"}}}
         await bed.k8s.patch(SERVICE, name, label, bed.namespace)
-    until = CLOCK.monotonic() + STILL
+    until = CLOCK.monotonic() + still
 
     async def still_so() -> bool:
         assert await as_it_should_be()
         return CLOCK.monotonic() > until
 
-    await pair.eventually(still_so, "and stays so, whatever label a mirror is given", STILL + 30)
+    await pair.eventually(still_so, "and stays so, whatever label a mirror is given", still + 30)
 
     async def taken_off() -> bool:
         return names.label(await pair.legacy.get_service("web-eks"), names.EXPORTED) == ""

@@ -19,7 +19,7 @@ from landbridge.connect import identity
 from landbridge.lab import ApiServer
 from tests.agent.bed import CLOCK, ask
 from tests.agent.cut import Line
-from tests.linkerd_cases.joined import Joined, join
+from tests.linkerd_cases.joined import LENGTHS, Joined, join
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Servers = tuple[ApiServer, ApiServer]
@@ -116,16 +116,24 @@ async def test_a18_a_gateway_behind_another_port_works_and_one_that_swallows_pac
     await joined.ready(is_ready=True)
 
 
-async def test_a03_mirrors_go_on_while_the_other_api_server_is_away_and_catch_up(joined: Joined) -> None:
+@pytest.mark.parametrize("away", LENGTHS)
+async def test_a03_mirrors_go_on_while_the_other_api_server_is_away_and_catch_up(joined: Joined, away: float) -> None:
     await joined.ready(is_ready=True)
     before = await joined.settled()
     await joined.line.cut()
-    await joined.export("missed")
+    until = CLOCK.monotonic() + away
+    missed = f"missed-{away:.0f}"
+    await joined.export(missed)
     await joined.leader.until(lambda s: s["duties"]["remotes"]["eks"] != "followed", "the outage is told", 30)
-    assert await joined.versions() == before, "no flapping"
+
+    async def as_they_were() -> bool:
+        assert await joined.versions() == before, "no flapping"
+        return CLOCK.monotonic() > until
+
+    await joined.eventually(as_they_were, "the outage is over", away + 30)
     await joined.ready(is_ready=True, within=1)
     await joined.line.open()
-    await joined.mirror("missed-eks")
+    await joined.mirror(f"{missed}-eks")
     after = await joined.versions()
     assert {key: after[key] for key in before} == before
 
