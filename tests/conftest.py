@@ -28,7 +28,7 @@ settings.load_profile("landbridge")
 T = TypeVar("T")
 NAMED = "LANDBRIDGE_TEST_LAB"
 LONGEST = ("run/test_runner", "connect/test_joining", "run/test_metrics", "consumers", "observe", "run", "agent")
-"""Files that begin first, in this order: begun last, one of two minutes keeps the other workers waiting."""
+"""Files with API servers that begin first, in this order: begun last, one of two minutes keeps all others waiting."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,7 +43,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _turn(item: pytest.Item) -> int:
-    places = [place for place, part in enumerate(LONGEST) if item.nodeid.startswith(f"tests/{part}")]
+    asks = item.get_closest_marker("api") is not None
+    places = [place for place, part in enumerate(LONGEST) if asks and item.nodeid.startswith(f"tests/{part}")]
     return min(places, default=len(LONGEST))
 
 

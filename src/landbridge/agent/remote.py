@@ -93,9 +93,9 @@ class Remote:
         """The pods of a headless Service that have host names; None while nobody is behind it."""
         return self._behind.hostnames((namespace, service))
 
-    def pods(self, namespace: str, service: str) -> Sequence[Manifest]:
-        """The slices with the pods of a Service that is dialled without a gateway."""
-        return self._behind.slices((namespace, service))
+    def pods(self, namespace: str, service: str) -> Sequence[Manifest] | None:
+        """The slices with the pods of a Service that is dialled without a gateway; None before they were listed."""
+        return self._behind.slices((namespace, service)) if self._slices.synced else None
 
     def ready(self, namespace: str, service: str) -> bool | None:
         """Whether a Service answers through the gateway; None while nobody knows."""
