@@ -279,8 +279,7 @@ def _ask_gateway() -> Json:
     return {
         "timeout": "1s",
         "interval": "1s",
-        "no_traffic_interval": "5s",  # 409 Services at weight 0 would ask each gateway 800 times a second,
-        "no_traffic_healthy_interval": "15s",  # and with 5 s they still cost more than 500 requests a second
+        "no_traffic_interval": "5s",  # 409 Services at weight 0 would ask each gateway 800 times a second
         "unhealthy_interval": "1s",
         "unhealthy_threshold": 2,
         "healthy_threshold": 1,
