@@ -27,25 +27,16 @@ settings.load_profile("landbridge")
 
 T = TypeVar("T")
 NAMED = "LANDBRIDGE_TEST_LAB"
-LONGEST = ("run/test_runner", "connect/test_joining", "run/test_metrics", "consumers", "observe", "run", "agent")
-"""Files with API servers that begin first, in this order: begun last, one of two minutes keeps all others waiting."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that asks for a platform has the marker of it, also where its author forgot; long files come first."""
+    """A test that asks for a platform has the marker of it, also where its author forgot."""
     for item in items:
         asked = set(getattr(item, "fixturenames", ()))
         if asked & {"api", "api_pair"}:
             item.add_marker(pytest.mark.api)
         if asked & {"lab", "joinable"}:
             item.add_marker(pytest.mark.lab)
-    items.sort(key=_turn)
-
-
-def _turn(item: pytest.Item) -> int:
-    asks = item.get_closest_marker("api") is not None
-    places = [place for place, part in enumerate(LONGEST) if asks and item.nodeid.startswith(f"tests/{part}")]
-    return min(places, default=len(LONGEST))
 
 
 @pytest.fixture(scope="session")
