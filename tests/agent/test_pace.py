@@ -48,3 +48,12 @@ async def test_changes_that_come_meanwhile_are_one() -> None:
     await asyncio.wait_for(resting, 5)
     assert not await signal.wait(0)
     assert signal.take() == {"shop"}
+
+
+async def test_a_change_at_the_very_end_of_a_wait_is_one() -> None:
+    """It was forgotten: a waypoint went on with the listener of a Service that had been given back, for good."""
+    signal, loop = Signal(), asyncio.get_running_loop()
+    waiting = asyncio.create_task(signal.wait(0))
+    loop.call_soon(lambda: loop.call_soon(signal.wake))  # in the turn in which its time is up, just after that
+    assert await waiting
+    assert not await signal.wait(0), "once is enough"

@@ -63,15 +63,13 @@ class Signal:
         return found
 
     async def wait(self, seconds: float) -> bool:
-        """Wait for a change, or for so long; True when there was one."""
-        try:
+        """Wait for a change, or for so long; True when there was one, also one that came at the very end."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._event.wait()
-        except TimeoutError:
-            return False
-        finally:
-            self._event.clear()
-        return True
+        changed = self._event.is_set()
+        self._event.clear()
+        return changed
 
 
 class Pace:
