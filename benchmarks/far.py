@@ -47,7 +47,8 @@ class Door:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._asked.add(task := asyncio.current_task())
         try:
-            with suppress(OSError, asyncio.IncompleteReadError):
+            # asyncio tells of a connection that ends cancelled as of an error of its own
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while await reader.readuntil(b"\r\n\r\n"):
                     await self._flows.wait()
                     writer.write(OK)
@@ -97,7 +98,8 @@ class Waypoints:
 
     async def _state_page(self, space: str, address: str) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with suppress(OSError, asyncio.IncompleteReadError):
+            # asyncio tells of a connection that ends cancelled as of an error of its own
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while await reader.readuntil(b"\r\n\r\n"):
                     body = json.dumps({"active": self._active.get(space, {}), "connections": {"0": 0}}).encode()
                     head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
