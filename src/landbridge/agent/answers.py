@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from landbridge.agent.probe import FAILURES, Answer, Health
 
 Key = tuple[str, str]
-ALL = 100  # Services asked for in every round: each keeps a TLS connection; 400 were a fifth of a core
+ALL = 100  # Services asked for in every round: each keeps a TLS connection; 400 were 200 questions a second
 IN_TURN = 8  # of the others in each round: each takes a handshake
 
 

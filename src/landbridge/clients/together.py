@@ -13,8 +13,8 @@ from landbridge.model.service import Manifest
 REST, LONGEST = 3.0, 0.2
 """The same objects are listed again after so many times as long as the last list took, and so many seconds at most."""
 EACH, CROWD = 0.03, 1.0
-"""And not before so many seconds for each who waited for the last one, up to so many: 409 Services that are adopted at
-once took half a core each of runner and API server to list the same slices four times a second."""
+"""And not before so many seconds for each who waited for the last one, up to so many: while 409 Services were adopted,
+runner and API servers were busy with listing the slices of each namespace four times a second."""
 
 Key = tuple[str, str, str, str]
 Objects = list[Manifest]  # names, because a method here is called list

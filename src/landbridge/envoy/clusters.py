@@ -158,7 +158,7 @@ def _connections(listener: Listener, places: Places) -> Json:
 def _has_choice(listener: Listener) -> bool:
     """Whether it matters who is well: a mirror behind one gateway has nobody else, and would be asked all the same.
 
-    Half of all questions were theirs: 409 mirrors a cluster, over HTTP and as connections.
+    Of 409 adopted Services and their mirrors, half of all questions would be theirs: over HTTP and as connections.
     """
     remotes = [backend.remote for backend in listener.backends if backend.remote is not None]
     return len(listener.backends) > 1 or any(len(remote.gateways) > 1 for remote in remotes)
