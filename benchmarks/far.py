@@ -16,6 +16,8 @@ from landbridge.clients.kubernetes import Kubernetes
 from landbridge.model.service import Manifest
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+ENDS = (OSError, asyncio.IncompleteReadError, asyncio.CancelledError)
+"""How a connection ends. The last is ours, and asyncio would tell of it as of an error of its own."""
 
 
 class Door:
@@ -47,8 +49,7 @@ class Door:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._asked.add(task := asyncio.current_task())
         try:
-            # asyncio tells of a connection that ends cancelled as of an error of its own
-            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            with suppress(*ENDS):
                 while await reader.readuntil(b"\r\n\r\n"):
                     await self._flows.wait()
                     writer.write(OK)
@@ -98,8 +99,7 @@ class Waypoints:
 
     async def _state_page(self, space: str, address: str) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            # asyncio tells of a connection that ends cancelled as of an error of its own
-            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            with suppress(*ENDS):
                 while await reader.readuntil(b"\r\n\r\n"):
                     body = json.dumps({"active": self._active.get(space, {}), "connections": {"0": 0}}).encode()
                     head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"

@@ -75,8 +75,6 @@ class Shop:
 
 async def measure(*, quick: bool) -> list[Figure]:
     """200 rollbacks (20)."""
-    if os.geteuid() != 0:
-        raise LandbridgeError("the rollback benchmark needs root, for addresses that an EndpointSlice takes")
     rounds, times = 20 if quick else 200, Times()
     async with AsyncExitStack() as stack:
         prefix = stack.enter_context(local_addresses())
@@ -242,6 +240,8 @@ def _router(k8s: Kubernetes, namespace: str) -> TrafficSplitRouter:
 @contextmanager
 def local_addresses() -> Iterator[str]:
     """A prefix of which every address is this machine's own while the block lasts."""
+    if os.geteuid() != 0:
+        raise LandbridgeError("addresses that an EndpointSlice takes need root")
     prefix = f"10.252.{os.getpid() % 250}"
     route = ["local", f"{prefix}.0/24", "dev", "lo"]
     subprocess.run(["ip", "route", "replace", *route], check=True)
