@@ -17,7 +17,7 @@ from landbridge.agent.options import Options
 from landbridge.agent.watching import Pace, Signal, Watch, Watches
 from landbridge.clients.kubernetes import ENDPOINTSLICE, NAMESPACE, SERVICE, Kubernetes
 from landbridge.envoy.render import files
-from landbridge.envoy.state import Waypoint, with_hops
+from landbridge.envoy.state import Gateway, Waypoint, with_hops
 from landbridge.errors import LandbridgeError
 from landbridge.model.service import Manifest
 
@@ -35,7 +35,7 @@ class GatewayAgent:
         self._writer = writer
         self._signal = Signal()
         self._duty_signal = Signal()
-        self._pace = Pace(k8s.clock, self._signal, most=2.0)  # Envoy reads a door of 3 MB for each of 409 exports
+        self._pace = Pace(k8s.clock, self._signal, most=6.0)  # Envoy reads a door of 3 MB for each of 409 exports
         self._services = Watch(k8s, SERVICE, signal=self._duty_signal)
         self._slices = Watch(k8s, ENDPOINTSLICE, signal=self._duty_signal)
         for watch in (self._services, self._slices):
@@ -48,6 +48,8 @@ class GatewayAgent:
             options, k8s, self._services, self._slices, self._namespaces, self._book, self._duty_signal
         )
         self._problem = ""
+        self._state: Gateway | None = None
+        self._files: tuple[tuple[str, bytes], ...] = ()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -81,16 +83,27 @@ class GatewayAgent:
             }
             links = list(self._book.links.values())
             state = gateway(self._options.cluster, services, worlds, links, self._options.bind, policy)
-            wanted = files(with_hops(state, self._options.hop_header), self._options.places)
+            self._render(with_hops(state, self._options.hop_header))
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             self._say(f"an object cannot be understood, the last state is kept: {type(error).__name__}: {error}")
             return
-        self._say((await self._writer.write(wanted)).problem)
+        self._say((await self._writer.write(self._files)).problem)
+
+    def _render(self, state: Gateway) -> None:
+        """Most of what is written to Services changes nothing here, and a door of 3 MB is not made in no time."""
+        if state != self._state:
+            self._files = files(state, self._options.places)
+            self._state = state
 
     def _changed(self, event: str, item: Manifest) -> None:
-        """Mirrors and our own slices are nothing to the gateway: it forwards to the pods behind leaves."""
-        if not names.is_mirror(item) and not names.ours(item):
-            self._signal.wake(event, item)
+        """Mirrors and our own slices are nothing to the gateway: it forwards to the pods behind leaves.
+
+        Pods that come or go must not wait; whole slices that do are a Service's that is adopted or given back.
+        """
+        if names.is_mirror(item) or names.ours(item):
+            return
+        urgent = item["kind"] == ENDPOINTSLICE.kind and event == "MODIFIED"
+        (self._signal.hurry if urgent else self._signal.wake)(event, item)
 
     async def _follow_links(self) -> None:
         while True:

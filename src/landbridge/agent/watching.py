@@ -139,6 +139,8 @@ class Watch:
         self._absent = asyncio.Event()
         self._began = k8s.clock.monotonic()
         self.kind = kind
+        self.changes = 0
+        """How many changes it has heard of."""
 
     @property
     def error(self) -> str:
@@ -189,6 +191,7 @@ class Watch:
         return "" if self.synced else self._informer.last_error or "waits for the first list"
 
     def _note(self, event: str, item: Manifest) -> None:
+        self.changes += 1
         meta = item["metadata"]
         key = (meta.get("namespace") or "", meta["name"])
         space = self._spaces.setdefault(key[0], {})

@@ -9,6 +9,7 @@ import structlog
 
 from landbridge.agent import memory, names, ports
 from landbridge.agent.callers import Policies
+from landbridge.agent.derived import Derived
 from landbridge.agent.desired import EVERYBODY, World, waypoint
 from landbridge.agent.files import Files
 from landbridge.agent.lease import POLL_SECONDS, Leases
@@ -56,6 +57,9 @@ class WaypointAgent:
         self._routes = Watch(k8s, HTTPROUTE, space, **weights)
         record = f"metadata.name={names.PORT_RECORD}"
         self._record = Watch(k8s, CONFIGMAP, space, signal=self._signal, fields=record)
+        self._allocations = Derived(self._hold, self._record)
+        self._adopting = Derived(self._find_adopting, self._services)
+        self._split_leases = Derived(self._find_leases, self._splits, self._routes, self._record)
         self._policies = Policies(k8s, space, options.memory_dir, self._signal) if options.enforces else None
         self._watches = Watches((self._services, self._slices, self._splits, self._routes, self._record))
 
@@ -135,16 +139,16 @@ class WaypointAgent:
                 log.warning("not reached", problems=self._reach.problems)
             await self._k8s.clock.sleep(REACH_SECONDS)
 
-    def _adopting(self) -> set[str]:
+    def _find_adopting(self) -> set[str]:
         states = {
             names.label(item, names.LEAF_OF): names.annotation(item, names.STATE) for item in self._services.items
         }
         return {service for service, state in states.items() if service and state == "adopting"}
 
-    def _split_leases(self) -> dict[str, str]:
+    def _find_leases(self) -> dict[str, str]:
         """Service to run lease, for all splits that name one."""
         said = Declared(self._splits.items, self._routes.items)
-        found = {name: said.of(name) for name in self._names()}
+        found = {name: said.of(name) for name in {item.service for item in self._allocations().values()}}
         return {name: split.run_lease for name, split in found.items() if split and split.run_lease}
 
     def _anybody_waits(self) -> bool:
@@ -156,10 +160,7 @@ class WaypointAgent:
         space = self._options.namespace
         return World.of(space, self._services.items, self._slices.items, self._splits.items, self._routes.items)
 
-    def _names(self) -> set[str]:
-        return {item.service for item in self._allocations().values()}
-
-    def _allocations(self) -> dict[str, ports.Allocation]:
+    def _hold(self) -> dict[str, ports.Allocation]:
         record: Manifest | None = self._record.by_key.get((self._options.namespace, names.PORT_RECORD))
         self._held = ports.hold(record, self._held)
         return self._held

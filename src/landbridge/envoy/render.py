@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from landbridge.envoy import gateway, shadow, waypoint
-from landbridge.envoy.clusters import leaf_clusters, listener_clusters
+from landbridge.envoy.clusters import leaf_clusters, listener_clusters, seconds_between_questions
 from landbridge.envoy.names import (
     CLUSTERS_FILE,
     IDENTITY_FILE,
@@ -79,10 +79,11 @@ def _only_connections(had: Mapping[str, bytes], has: Mapping[str, bytes]) -> boo
 def _waypoint(state: Waypoint, where: Places) -> list[File]:
     items = by_key(state.listeners)
     listeners = [_ready(state.bind), *(_listener(item, state.bind, where) for item in items)]
+    every = seconds_between_questions(items)
     inside = [made for item in items if (made := waypoint.inside(item, where))]
     listeners += [encode(_LISTENER, made) for made in inside]
     return [
-        (CLUSTERS_FILE, join([part for item in items for part in _listener_clusters(item, where)])),
+        (CLUSTERS_FILE, join([part for item in items for part in _listener_clusters(item, where, every)])),
         (ROUTES_FILE, join([encode(_ROUTE, waypoint.routes(state))])),
         (LISTENERS_FILE, join(listeners)),
     ]
@@ -109,8 +110,8 @@ def _chains(item: Export, cluster: str, allowed: tuple[str, ...], where: Places)
 
 
 @lru_cache(maxsize=2048)
-def _listener_clusters(item: Listener, where: Places) -> tuple[bytes, ...]:
-    made = [*listener_clusters(item, where), *shadow.clusters(item)]
+def _listener_clusters(item: Listener, where: Places, every: int) -> tuple[bytes, ...]:
+    made = [*listener_clusters(item, where, every), *shadow.clusters(item)]
     return tuple(encode(_CLUSTER, cluster) for cluster in made)
 
 

@@ -31,8 +31,8 @@ from landbridge.model.service import ServiceId
 from landbridge.run.burnup import burn_up
 from landbridge.run.journal import FOLDER, Journal
 
-GUESTS = 0.3  # of the requests: from callers that are in eks
-SHOP_RATE = 30.0  # requests a second to the shop; one of them is several between its services
+GUESTS = 0.2  # of the requests: from callers that are in eks; the others call often enough to keep connections
+SHOP_RATE = 20.0  # requests a second to the shop; one of them is several between its services
 PREPARED = 2  # waves that move nothing: ground and join
 FIRST = 4  # the last wave before services go back and forth
 

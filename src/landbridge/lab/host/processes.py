@@ -44,6 +44,9 @@ class Daemon:
         return self.folder / f"{self.name}.pid"
 
 
+LAZY = {"GOGC": "400"}
+"""Go's collector waits until five times as much is in use: an API server spends a quarter less, in 400 MB more."""
+
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
@@ -55,7 +58,7 @@ def start(daemon: Daemon) -> None:
     netns = in_netns(daemon.netns) if daemon.netns else ()
     owned = ("setpriv", "--pdeathsig", "KILL") if daemon.owned else ()
     argv = ("sh", "-c", script, str(daemon.pidfile), *netns, *owned, *daemon.argv)
-    env = {**os.environ, **daemon.env, MARK: str(daemon.mark)}
+    env = {**os.environ, **LAZY, **daemon.env, MARK: str(daemon.mark)}
     with daemon.log.open("ab") as log:
         child = subprocess.Popen(
             argv if daemon.owned else ("setsid", "--fork", *argv),
