@@ -40,6 +40,9 @@ def main(argv: list[str]) -> int:
             broken = True
             print(f"{name:<10} NOT MEASURED: {error}", flush=True)
             continue
+        except KeyboardInterrupt:  # what it had started is ended by then
+            say(f"{name} interrupted; nothing of it is left")
+            return 130
         figures += found
         print("\n".join(figure.line() for figure in found), flush=True)
     if options.json:

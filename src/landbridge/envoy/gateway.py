@@ -106,7 +106,8 @@ def _requests(item: Export, cluster: str) -> Json:
         route_config={"name": item.key, "virtual_hosts": [host]},
         local_reply_config={"mappers": [_say_empty()]},
     )
-    manager["typed_config"]["http2_protocol_options"]["connection_keepalive"] = {"interval": "5s", "timeout": "3s"}
+    # the waypoint asks us every 5 s already; this only finds connections of waypoints that are gone
+    manager["typed_config"]["http2_protocol_options"]["connection_keepalive"] = {"interval": "30s", "timeout": "10s"}
     return manager
 
 
