@@ -123,7 +123,7 @@ async def carry(folder: Path, pause: float = 0.0) -> dict[str, str]:
             clock=clock,
         )
         begin(turns)
-        engine = Engine(kept, turns, concurrency=turns.book().plan.bounds.concurrency)
+        engine = Engine(kept, turns, clock, concurrency=turns.book().plan.bounds.concurrency)
         async with launched(engine):
             standings = await carry_out(engine, turns)
         end(journal, clock)

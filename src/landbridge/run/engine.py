@@ -10,19 +10,25 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
+from landbridge.clock import Clock, DeadlineError, wait_for
 from landbridge.errors import LandbridgeError
 from landbridge.model.service import ServiceId
 
-T = TypeVar("T")
+if TYPE_CHECKING:  # loading it takes seconds, see `prepare`
+    from dbos import WorkflowStatus
+
 VERSION = "acts-1"
 """The pinned application version: a newer landbridge goes on with what an older one began."""
 QUEUE = "acts"
 POLL = 0.1
 """Seconds between two looks into the queue; each costs three milliseconds."""
+WRITTEN = 2.0
+"""Seconds that a process which ends gives DBOS to write down what has ended; it takes milliseconds."""
 _LIVE = ["PENDING", "ENQUEUED", "DELAYED"]
 
 
@@ -52,8 +58,9 @@ class Turn(Protocol):
 class Engine:
     """DBOS behind six functions, so that the journal could take its place."""
 
-    def __init__(self, folder: Path, turn: Turn, *, concurrency: int) -> None:
+    def __init__(self, folder: Path, turn: Turn, clock: Clock, *, concurrency: int) -> None:
         self.path = folder / "engine.db"
+        self.clock = clock
         self.turn = turn
         self.concurrency = concurrency
         self.active: dict[str, int] = {}
@@ -92,7 +99,7 @@ class Engine:
             _register()
             DBOS.launch()
             await DBOS.register_queue_async(QUEUE, worker_concurrency=self.concurrency, polling_interval_sec=POLL)
-            for status in await DBOS.list_workflows_async(status=_LIVE, load_input=False, load_output=False):
+            for status in await _live():
                 service, n = parse_id(status.workflow_id)
                 self.active[service] = max(n, self.active.get(service, 0))
         except Exception as error:  # noqa: BLE001 - whatever DBOS or SQLAlchemy raises here has one meaning
@@ -125,12 +132,19 @@ class Engine:
         """Stop taking up work and close the database; workflows in hand are taken up by the next launch."""
         global _engine  # noqa: PLW0603
         from dbos import DBOS
+        from sqlalchemy.exc import SQLAlchemyError
 
         self._closing = True
+        with suppress(DeadlineError, SQLAlchemyError):
+            await wait_for(self._ends_are_written, what="ends are written", within=WRITTEN, clock=self.clock)
         # DBOS made its own pool the loop's default one and shuts it down: give the loop another, for those after us
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="landbridge"))
         await asyncio.to_thread(DBOS.destroy)
         _engine = None
+
+    async def _ends_are_written(self) -> bool:
+        """What has ended here and is not written down would be taken up by the next launch, in vain."""
+        return not self._left & {status.workflow_id for status in await _live()}
 
     def leave(self, service: str, n: int) -> None:
         """The body of a workflow has ended."""
@@ -146,6 +160,12 @@ class Engine:
         if not self.failed.done():
             self.failed.set_exception(error)
             self.changed.set()
+
+
+async def _live() -> list[WorkflowStatus]:
+    from dbos import DBOS
+
+    return await DBOS.list_workflows_async(status=_LIVE, load_input=False, load_output=False)
 
 
 async def _act(service: str, n: int, state: dict[str, Any]) -> None:

@@ -145,7 +145,7 @@ async def run(
             image=image,
         )
         turns = _turns(journal, read_plan, executors(tools), clock, lease.check, tell, scope)
-        engine = Engine(kept, turns, concurrency=bounds.concurrency)
+        engine = Engine(kept, turns, clock, concurrency=bounds.concurrency)
         await engine.prepare()
         async with lease.held(), _noted(journal, clock), _beside(engine, lease.keep()):
             identity = begin(turns)
