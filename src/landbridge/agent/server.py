@@ -52,9 +52,12 @@ class Pages:
 
     async def counters(self) -> dict[str, Any]:
         """Cumulative counts per route and backend since Envoy's start, with the weights in force."""
-        asked = self._clock.now()  # an answer may take seconds where nobody has a core to spare
+        # not the statistic server.uptime, which is as old as the last flush: somebody else's question, 5 s ago
+        info = await self._admin.json("/server_info")
+        # before the counters are asked for, which may take seconds where nobody has a core to spare
+        start = self._clock.now() - float(str(info["uptime_all_epochs"]).removesuffix("s"))
         stats = await self._admin.json(counters.COUNTERS_PATH)
-        now, start = self._clock.now(), asked - counters.uptime(stats)
+        now = self._clock.now()
         obeyed = self._worker.obeyed_state()
         routes = counters.counters(stats, obeyed) if obeyed else {}
         return self._head() | {"at": now, "envoy_start": start, "routes": routes}

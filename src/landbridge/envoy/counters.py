@@ -29,8 +29,7 @@ UPSTREAM_FAULTS = frozenset({"UF", "UH", "UO", "UC", "UR", "URX", "UT", "UPE", "
 CLIENT_LEFT = frozenset({"DC", "DR"})
 SWITCHED_PROTOCOLS = 101
 """The end of a WebSocket is often a cut connection and nobody's fault."""
-_UPTIME = "server.uptime"
-_COUNTERS = rf"^landbridge[.]|[|][^.]*[.](upstream_rq_active|membership_healthy)$|^{_UPTIME}$"
+_COUNTERS = r"^landbridge[.]|[|][^.]*[.](upstream_rq_active|membership_healthy)$"
 HEALTHY = ".membership_healthy"
 _HEALTH = r"[|][^.]*[.]membership_(healthy|total)$"
 _WARMING = ("cluster_manager.warming_clusters", "listener_manager.total_listeners_warming")
@@ -168,11 +167,6 @@ def health(stats: Stats) -> dict[str, dict[str, tuple[int, int]]]:
             healthy = seen.get(name.replace("membership_total", "membership_healthy"), 0)
             found.setdefault(route, {})[backend] = (healthy, total)
     return found
-
-
-def uptime(stats: Stats) -> float:
-    """Seconds since Envoy's start, from the answer to COUNTERS_PATH; KeyError when it does not say."""
-    return float(dict(_values(stats))[_UPTIME])
 
 
 def overflows(stats: Stats) -> dict[str, int]:
