@@ -25,7 +25,7 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/landbridge demo k8s
 
-demo-tradeshift: setup  # 409 services; 150 took 14 minutes on two cores, all were not played yet
+demo-tradeshift: setup  # 409 services; 150 took 13 minutes on two cores, all were not played to their end
 	$(BIN)/landbridge demo tradeshift
 
 test: setup
