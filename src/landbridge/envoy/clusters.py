@@ -56,7 +56,7 @@ def seconds_between_questions(listeners: Sequence[Listener]) -> int:
     return 1 if sum(map(_has_choice, listeners)) <= FEW else 3
 
 
-def listener_clusters(listener: Listener, places: Places, every: int = 1) -> list[Json]:
+def listener_clusters(listener: Listener, places: Places, every: int) -> list[Json]:
     """All clusters of one listener: per side and per fallback for requests, and the one for connections.
 
     `every` is how many seconds lie between two questions to a gateway.
