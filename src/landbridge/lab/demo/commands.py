@@ -12,7 +12,7 @@ from rich.console import Console
 
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import SystemClock
-from landbridge.errors import Exit
+from landbridge.errors import DocumentError, Exit
 from landbridge.lab import lab as labs
 from landbridge.lab.demo.k8s import Demo
 from landbridge.lab.demo.setting import fresh_folder
@@ -65,12 +65,16 @@ def tradeshift(
     index:
         Number of the lab, where several run on one machine.
     services:
-        How many move; nine of them are the shop.
+        How many move, 10 to 409; nine of them are the shop.
     rate:
-        Requests a second to the quiet ones together, three in ten of them from the new cluster.
+        Requests a second to the quiet ones together, one in five of them from the new cluster.
     keep:
         Leave the lab up afterwards, to look around.
     """
+    if not 1 <= services - 9 <= COUNT:
+        raise DocumentError(f"{services} services cannot move here", advice=f"say 10 to {COUNT + 9}")
+    if rate <= 0:
+        raise DocumentError("the rate is above 0")
     return asyncio.run(_perform_many(out, index, services - 9, rate, keep=keep))
 
 
