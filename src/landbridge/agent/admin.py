@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import httpx2
-
+from landbridge.clients.http import Http, NoAnswerError, Question
 from landbridge.errors import LandbridgeError
 
 PORT = 15000
@@ -23,22 +22,22 @@ class Admin:
 
     def __init__(self, address: str = f"127.0.0.1:{PORT}") -> None:
         path = address.removeprefix("unix:") if "/" in address else None
-        transport = httpx2.AsyncHTTPTransport(uds=path)
-        base = "http://envoy" if path else f"http://{address}"
-        self._http = httpx2.AsyncClient(base_url=base, transport=transport, timeout=TIMEOUT)
+        self._base = "http://envoy" if path else f"http://{address}"
+        self._http = Http(unix=path, trust_env=False)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """One page; EnvoyAwayError when Envoy does not answer with 200 within 2 s."""
+        question = Question(method="GET", url=self._base + path, params=query, seconds=TIMEOUT)
         try:
-            answer = await self._http.get(path, params=query)
-        except httpx2.HTTPError as error:
-            raise EnvoyAwayError(f"Envoy does not answer: {str(error) or type(error).__name__}", where=path) from None
-        if answer.status_code != 200:
-            raise EnvoyAwayError(f"Envoy answered {answer.status_code}", where=path)
+            answer = await self._http.ask(question)
+        except NoAnswerError as error:
+            raise EnvoyAwayError(f"Envoy does not answer: {error}", where=path) from None
+        if answer.status != 200:
+            raise EnvoyAwayError(f"Envoy answered {answer.status}", where=path)
         return answer.content
 
     async def json(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -10,11 +10,10 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import httpx2
-
 from landbridge.agent import names
 from landbridge.agent.ports import Allocation, Allocations
 from landbridge.agent.slices import Pod
+from landbridge.clients.http import Http, NoAnswerError, Question
 
 DIAL_SECONDS = 3.0  # a node under load answers late; nothing waits for this but the pod itself
 
@@ -25,11 +24,11 @@ class Confirmations:
     def __init__(self) -> None:
         self._ports: dict[str, set[int]] = {}
         self._stood_for: dict[str, dict[int, str]] = {}
-        self._http = httpx2.AsyncClient(timeout=DIAL_SECONDS, trust_env=False)
+        self._http = Http(trust_env=False)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._http.close()
 
     def inherit(self, pods: Iterable[Pod], held: Mapping[str, frozenset[int]]) -> None:
         """Take over what slices already say of pods that are ready."""
@@ -73,9 +72,9 @@ class Confirmations:
 
     async def _ask(self, pod: Pod, page: str) -> dict[str, Any]:
         try:
-            answer = await self._http.get(f"http://{_host(pod.addresses[0])}:{names.AGENT_PORT}{page}")
-            content = answer.json()
-        except (httpx2.HTTPError, ValueError, IndexError):
+            url = f"http://{_host(pod.addresses[0])}:{names.AGENT_PORT}{page}"
+            content = (await self._http.ask(Question(method="GET", url=url, seconds=DIAL_SECONDS))).json()
+        except (NoAnswerError, ValueError, IndexError):
             return {}
         return content if isinstance(content, dict) else {}
 

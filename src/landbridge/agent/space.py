@@ -12,10 +12,10 @@ from landbridge.agent import direct, names, ports, restore, slices
 from landbridge.agent.confirm import Confirmations
 from landbridge.agent.desired import World
 from landbridge.agent.restoring import carry_out, is_labelled
-from landbridge.agent.several import several
 from landbridge.agent.watching import Signal, Watch, Watches
 from landbridge.clients.answers import ConflictError, NotFoundError
 from landbridge.clients.kubernetes import CONFIGMAP, POD, SERVICE, Kubernetes
+from landbridge.clients.several import several
 from landbridge.model.service import Manifest
 
 log = structlog.get_logger()

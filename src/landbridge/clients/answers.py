@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx2
-
+from landbridge.clients.http import Answer
 from landbridge.errors import AccessError, DriftError, LandbridgeError
 
 
@@ -37,12 +36,12 @@ class UnavailableError(AccessError):
     """The API server did not answer, or answered that it cannot now: trying again later may help."""
 
 
-def failure(response: httpx2.Response, cluster: str) -> LandbridgeError:
+def failure(answer: Answer, cluster: str) -> LandbridgeError:
     """The error for an answer of 400 and above."""
-    status = _status(response)
-    message = str(status.get("message") or response.reason_phrase or response.status_code)
-    where = f"{cluster} {response.request.method} {response.request.url.path}"
-    match response.status_code:
+    status = _status(answer)
+    message = str(status.get("message") or answer.reason or answer.status)
+    where = f"{cluster} {answer.method} {answer.path}"
+    match answer.status:
         case 401:
             return AccessError(
                 f"the cluster {cluster!r} does not know our credentials",
@@ -70,11 +69,11 @@ def failure(response: httpx2.Response, cluster: str) -> LandbridgeError:
             return ApiError(f"the cluster {cluster!r} refused: {message}", where=where)
 
 
-def _status(response: httpx2.Response) -> dict[str, Any]:
+def _status(answer: Answer) -> dict[str, Any]:
     try:
-        status = response.json()
+        status = answer.json()
     except ValueError:
-        return {"message": response.text.strip()[:300]}
+        return {"message": answer.text.strip()[:300]}
     return status if isinstance(status, dict) else {}
 
 

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import httpx2
 from pydantic_core import from_json
 
 from landbridge.clients.answers import ApiError, GoneError, NotFoundError, UnavailableError, failure
 from landbridge.clients.credentials import Credentials
+from landbridge.clients.http import Answer, Http, NoAnswerError, Question
 from landbridge.clients.kinds import *  # noqa: F403 - one import gives a caller the client and the kinds
 from landbridge.clients.kinds import KNOWN, NAMESPACE, Kind
 from landbridge.clients.kubeconfig import Context, load
-from landbridge.clients.lines import Lines
 from landbridge.clients.together import Together
 from landbridge.clock import Clock, SystemClock
 from landbridge.errors import AccessError
@@ -48,7 +48,8 @@ class Kubernetes:
         self.context = context
         self.clock: Clock = clock or SystemClock()
         self._credentials = Credentials(context, self.clock)
-        self._lines: Lines | None = None
+        self._http = Http()
+        self._tls: ssl.SSLContext | None = None
         self._generation = 0
         self._kinds: dict[tuple[str, str], Kind] = {}
         self._served: dict[tuple[str, str], Kinds] = {}
@@ -75,9 +76,7 @@ class Kubernetes:
     async def close(self) -> None:
         """Close all connections."""
         await self.together.close()
-        if self._lines:
-            await self._lines.close()
-            self._lines = None
+        await self._http.close()
 
     async def get(self, kind: Kind, name: str, namespace: str = "") -> Manifest:
         """One object; NotFoundError when there is none."""
@@ -251,24 +250,19 @@ class Kubernetes:
         """
         query = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
         query |= {"timeoutSeconds": str(int(seconds)), "labelSelector": labels, "fieldSelector": fields}
+        question = await self._question("GET", kind.path(namespace), params=query, timeout=seconds + 5)
         try:
-            async with (await self._open()).one() as http:
-                request = self._build(http, "GET", kind.path(namespace), params=query, timeout=seconds + 5)
-                response = await http.send(request, stream=True)
-                try:
-                    if response.status_code >= 400:
-                        await response.aread()
-                        raise failure(response, self.name)
-                    async for line in response.aiter_lines():
-                        event = from_json(line, cache_strings="all")
-                        if event["type"] == "ERROR":
-                            raise GoneError("the watch is too old", where=self.name)
-                        event["object"].setdefault("apiVersion", kind.api_version)
-                        event["object"].setdefault("kind", kind.kind)
-                        yield event["type"], event["object"]
-                finally:
-                    await response.aclose()
-        except httpx2.HTTPError as error:
+            async with self._http.stream(question) as answered:
+                if isinstance(answered, Answer):
+                    raise failure(answered, self.name)
+                async for line in answered:
+                    event = from_json(line, cache_strings="all")
+                    if event["type"] == "ERROR":
+                        raise GoneError("the watch is too old", where=self.name)
+                    event["object"].setdefault("apiVersion", kind.api_version)
+                    event["object"].setdefault("kind", kind.kind)
+                    yield event["type"], event["object"]
+        except NoAnswerError as error:
             raise self._unreachable(error) from error
         except ValueError:  # cut off in the middle of a line
             return
@@ -283,28 +277,27 @@ class Kubernetes:
         media: str = "application/json",
         headers: Mapping[str, str] | None = None,
         timeout: float = 30.0,
-    ) -> httpx2.Response:
+    ) -> Answer:
         """One request; answers of 400 and above raise ours, 401 renews the credentials once, 429 waits and repeats."""
         renewed = False
         for attempt in range(BUSY_TRIES + 1):
-            async with (await self._open()).one() as http:
-                request = self._build(
-                    http, method, path, params=params, content=content, media=media, headers=headers, timeout=timeout
-                )
-                try:
-                    response = await http.send(request)
-                except httpx2.HTTPError as error:
-                    raise self._unreachable(error) from error
-            if response.status_code == 401 and self._credentials.renewable and not renewed:
+            question = await self._question(
+                method, path, params=params, content=content, media=media, headers=headers, timeout=timeout
+            )
+            try:
+                answer = await self._http.ask(question)
+            except NoAnswerError as error:
+                raise self._unreachable(error) from error
+            if answer.status == 401 and self._credentials.renewable and not renewed:
                 renewed = True
                 await self._credentials.refresh(force=True)
                 continue
-            if response.status_code == 429 and attempt < BUSY_TRIES:
-                await self.clock.sleep(min(float(response.headers.get("Retry-After") or 1), 5.0))
+            if answer.status == 429 and attempt < BUSY_TRIES:
+                await self.clock.sleep(min(float(answer.headers.get("Retry-After") or 1), 5.0))
                 continue
-            if response.status_code >= 400:
-                raise failure(response, self.name)
-            return response
+            if answer.status >= 400:
+                raise failure(answer, self.name)
+            return answer
         raise UnavailableError(f"the API server of {self.name!r} is too busy", where=self.context.server)
 
     async def _json(
@@ -316,9 +309,9 @@ class Kubernetes:
         content: Any = None,
         media: str = "application/json",
     ) -> dict[str, Any]:
-        response = await self.request(method, path, params=params, content=content, media=media)
+        found = await self.request(method, path, params=params, content=content, media=media)
         try:
-            answer: dict[str, Any] = from_json(response.content, cache_strings="all")
+            answer: dict[str, Any] = from_json(found.content, cache_strings="all")
         except ValueError:
             raise AccessError(
                 f"{self.context.server} did not answer like a Kubernetes API server",
@@ -327,20 +320,8 @@ class Kubernetes:
             ) from None
         return answer
 
-    async def _open(self) -> Lines:
-        """The connections with the credentials of now."""
-        await self._credentials.refresh()
-        if self._lines is None or self._generation != self._credentials.generation:
-            proxy = self.context.cluster.get("proxy-url") or None
-            old, self._lines = self._lines, Lines(self.context.server, self._credentials.tls(), proxy)
-            self._generation = self._credentials.generation
-            if old:
-                await old.close()
-        return self._lines
-
-    def _build(
+    async def _question(
         self,
-        http: httpx2.AsyncClient,
         method: str,
         path: str,
         *,
@@ -349,21 +330,29 @@ class Kubernetes:
         media: str = "application/json",
         headers: Mapping[str, str] | None = None,
         timeout: float,
-    ) -> httpx2.Request:
+    ) -> Question:
+        """A request with the credentials of now."""
+        await self._credentials.refresh()
+        if self._tls is None or self._generation != self._credentials.generation:
+            self._tls, self._generation = self._credentials.tls(), self._credentials.generation
+        cluster = self.context.cluster
         sent = {"Accept": "application/json", "User-Agent": "landbridge", **self._credentials.headers()}
+        if cluster.get("disable-compression"):
+            sent["Accept-Encoding"] = "identity"
         body = None
         if content is not None:
             body = json.dumps(content, ensure_ascii=False).encode()
             sent["Content-Type"] = media
-        server_name = self.context.cluster.get("tls-server-name")
-        return http.build_request(
-            method,
-            path,
-            params={key: value for key, value in (params or {}).items() if value} or None,  # {} drops the path's own
-            content=body,
+        return Question(
+            method=method,
+            url=self.context.server.rstrip("/") + path,
+            params={key: value for key, value in (params or {}).items() if value},
             headers=sent | dict(headers or {}),
-            timeout=httpx2.Timeout(timeout, connect=5.0),
-            extensions={"sni_hostname": server_name} if server_name else None,
+            content=body,
+            seconds=timeout,
+            tls=self._tls,
+            server_name=cluster.get("tls-server-name"),
+            proxy=cluster.get("proxy-url") or None,
         )
 
     async def _discover(self, root: str) -> Kinds:
@@ -397,8 +386,8 @@ class Kubernetes:
         meta = manifest["metadata"]
         return kind.path(meta.get("namespace") or "", meta["name"])
 
-    def _unreachable(self, error: httpx2.HTTPError) -> UnavailableError:
-        reason = str(error) or type(error).__name__
+    def _unreachable(self, error: NoAnswerError) -> UnavailableError:
+        reason = str(error)
         advice = "check the network, the VPN and the server's address in the kubeconfig"
         if "CERTIFICATE_VERIFY_FAILED" in reason:
             advice = "check certificate-authority and tls-server-name of this cluster in the kubeconfig"

@@ -6,6 +6,7 @@ over resets, gaps and ends, and a judge may only count what was counted.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,8 +16,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
+from landbridge.clients.http import Http, NoAnswerError, Question
 from landbridge.errors import AccessError
 
 TIMEOUT = 5.0
@@ -45,13 +45,12 @@ class Prometheus:
         self.url = url.rstrip("/")
         self._token_file = token_file
         self._ca_file = ca_file
-        self._http: httpx2.AsyncClient | None = None
+        self._http = Http()
+        self._tls: ssl.SSLContext | None = None
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._http:
-            await self._http.aclose()
-            self._http = None
+        await self._http.close()
 
     async def samples(self, selector: str, seconds: float) -> Answer:
         """All samples of the last `seconds` of the series that a selector names."""
@@ -84,34 +83,37 @@ class Prometheus:
 
     async def _ask(self, path: str, fields: Mapping[str, str]) -> tuple[Any, float | None]:
         """The `data` of an answer; queries go as a form, for a thousand services make a long selector."""
-        http = self._http or self._open()
-        headers = self._headers()
-        url = f"{self.url}/api/v1/{path}"
+        asks = path == "query"
+        question = Question(
+            method="POST" if asks else "GET",
+            url=f"{self.url}/api/v1/{path}",
+            params=None if asks else fields,
+            content=fields if asks else None,
+            headers=self._headers(),
+            seconds=TIMEOUT,
+            tls=self._trusted(),
+        )
         try:
-            if path == "query":
-                answer = await http.post(url, data=dict(fields), headers=headers)
-            else:
-                answer = await http.get(url, params=dict(fields), headers=headers)
-        except httpx2.HTTPError as error:
-            raise self._failed(str(error) or type(error).__name__) from None
+            answer = await self._http.ask(question)
+        except NoAnswerError as error:
+            raise self._failed(str(error)) from None
         try:
             body = answer.json()
-            if answer.status_code == 200 and body["status"] == "success":
+            if answer.status == 200 and body["status"] == "success":
                 return body["data"], _date(answer.headers.get("date", ""))
             said = str(body.get("error") or body["status"])
         except (ValueError, KeyError, TypeError, AttributeError):
             said = answer.text[:200].strip()
-        raise self._failed(f"{answer.status_code} {said}")
+        raise self._failed(f"{answer.status} {said}")
 
-    def _open(self) -> httpx2.AsyncClient:
-        import ssl
-
-        try:
-            verify = ssl.create_default_context(cafile=self._ca_file) if self._ca_file else True
-        except (OSError, ssl.SSLError) as error:
-            raise self._failed(f"{self._ca_file}: {error}") from None
-        self._http = httpx2.AsyncClient(timeout=TIMEOUT, verify=verify)
-        return self._http
+    def _trusted(self) -> ssl.SSLContext | None:
+        """Whom to believe, where it is not those whom everybody believes; read once."""
+        if self._ca_file and self._tls is None:
+            try:
+                self._tls = ssl.create_default_context(cafile=self._ca_file)
+            except (OSError, ssl.SSLError) as error:
+                raise self._failed(f"{self._ca_file}: {error}") from None
+        return self._tls
 
     def _headers(self) -> dict[str, str]:
         """The token is read anew each time: those of a service account are replaced on the disk."""

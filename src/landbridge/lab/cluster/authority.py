@@ -107,10 +107,11 @@ def write_pair(folder: Path, name: str, pair: Pair) -> None:
 
 def make_kubeconfig(cluster: str, url: str, ca: bytes, user: Pair) -> dict[str, object]:
     """A kubeconfig with everything inline, for such files are copied into Secrets and pods."""
+    place = {"server": url, "certificate-authority-data": _encode(ca), "disable-compression": True}
     return {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": cluster, "cluster": {"server": url, "certificate-authority-data": _encode(ca)}}],
+        "clusters": [{"name": cluster, "cluster": place}],
         "users": [
             {
                 "name": cluster,

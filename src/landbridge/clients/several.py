@@ -1,4 +1,4 @@
-"""Work for many Services at the same time, since an API server answers one writer a hundred times a second at best."""
+"""Work for many objects at the same time, since an API server answers one writer a hundred times a second at best."""
 
 from __future__ import annotations
 
