@@ -198,7 +198,7 @@ def test_no_service_moves_before_all_have_joined() -> None:
     assert world.states[NAMES[0]].weight == 0
     assert [name for _, name in world.log] == ["shop/cart/adopt", "shop/cart/split"]
     answer = decide(world.book(), world.states[NAMES[0]], world.states, 0.0, open_wave(world.book(), world.states))
-    assert answer == Wait(reason="wave join is not finished")
+    assert answer == Wait(reason="wave join is not finished", gate=True)
 
 
 def test_a_failure_while_joining_stops_all_and_one_while_moving_stops_only_itself() -> None:

@@ -163,7 +163,7 @@ def _told(event: Event) -> None:
     weight = f" {event.weight:3d} %" if event.weight is not None else ""
     act = event.act.removeprefix(f"{event.service}/")
     text = f"{rfc3339(event.at)[11:19]} {event.service!s:24s} {act:18s}{weight} {event.kind}: {event.text}"
-    talk.print(text.rstrip(": "), markup=False)
+    talk.out(text.rstrip(": "), highlight=False)  # print takes a millisecond, and there are thousands
 
 
 def _print_states(states: object, where: Where) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -168,25 +169,37 @@ def open_wave(book: Agenda, states: Mapping[ServiceId, State]) -> int:
 
 
 class OpenWave:
-    """The same for a run, which asks after every change: a state that was looked at is not looked at again.
+    """The same for a run, which asks before and after each of thousands of acts: only what is new is looked at.
 
     `mark` says that acts were taken back, which may concern the states of other services too.
     """
 
     def __init__(self) -> None:
         self._of: tuple[Agenda, int] | None = None
-        self._known: dict[ServiceId, tuple[State, int]] = {}
+        self._known: dict[ServiceId, int] = {}
+        self._waves: Counter[int] = Counter()
+        self._new: set[ServiceId] = set()
+
+    def note(self, service: ServiceId) -> None:
+        """A service has another state than before."""
+        self._new.add(service)
 
     def find(self, book: Agenda, states: Mapping[ServiceId, State], mark: int = 0) -> int:
         """The last wave whose acts may start."""
         if self._of is None or self._of[0] is not book or self._of[1] != mark:
-            self._of, self._known = (book, mark), {}
-        known = self._known
-        for service, state in states.items():
-            kept = known.get(service)
-            if kept is None or kept[0] is not state:
-                known[service] = (state, _blocks(book, state))
-        return min((wave for _, wave in known.values()), default=len(book.plan.waves))
+            self._of, self._known, self._waves, self._new = (book, mark), {}, Counter(), set(states)
+        while self._new:
+            self._learn(book, states[self._new.pop()])
+        return min(self._waves, default=len(book.plan.waves))
+
+    def _learn(self, book: Agenda, state: State) -> None:
+        before = self._known.get(state.service)
+        now = self._known[state.service] = _blocks(book, state)
+        if before is not None:
+            self._waves[before] -= 1
+            if not self._waves[before]:
+                del self._waves[before]
+        self._waves[now] += 1
 
 
 def _blocks(book: Agenda, state: State) -> int:

@@ -18,6 +18,10 @@ RETRY_SECONDS, LONGEST_SECONDS = 2.0, 30.0
 """How long a way back that did not succeed rests before it is tried again: the first time, and at most."""
 
 
+STUCK = frozenset({Phase.DRIFTED, Phase.FAILED, Phase.PAUSED})
+"""Phases of a service that keeps others waiting until a person has looked at it."""
+
+
 class Ending(StrEnum):
     """How the performing of an act ended."""
 
@@ -58,11 +62,15 @@ class Undo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """Nothing to do now: until a moment, until others are further, or until a person says so."""
+    """Nothing to do now: until a moment, until others are further, or until a person says so.
+
+    `gate`: others have to finish the open wave first.
+    """
 
     reason: str
     until: float | None = None
     person: bool = False
+    gate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +221,10 @@ def _behind(book: Agenda, peers: Mapping[ServiceId, State], gate: int) -> Wait:
     stuck = [
         str(p.service)
         for p in peers.values()
-        if p.phase in {Phase.DRIFTED, Phase.FAILED, Phase.PAUSED}
-        and (step := next_step(book, p)) is not None
-        and step.wave <= gate
+        if p.phase in STUCK and (step := next_step(book, p)) is not None and step.wave <= gate
     ]
-    return Wait(reason=f"wave {name} is not finished" + (f": {', '.join(stuck)}" if stuck else ""), person=bool(stuck))
+    told = f": {', '.join(stuck)}" if stuck else ""
+    return Wait(reason=f"wave {name} is not finished{told}", person=bool(stuck), gate=True)
 
 
 def _settled(peer: State | None) -> bool:

@@ -16,7 +16,7 @@ from landbridge.model.journal import Entry, Outcome, Phase, Receipt, State
 from landbridge.model.plan import Act, ActKind, Plan
 from landbridge.model.service import ServiceId
 from landbridge.run.agenda import Agenda, OpenWave, Scope, agenda
-from landbridge.run.decide import Decision, Do, Ending, Result, Undo, concerns, decide, learn, obey
+from landbridge.run.decide import STUCK, Decision, Do, Ending, Result, Undo, concerns, decide, learn, obey
 from landbridge.run.journal import Journal, JournalError
 
 PATIENCE = 300.0
@@ -131,6 +131,8 @@ class Turns:
         self._gate = OpenWave()
         self.heads: dict[ServiceId, tuple[int, State]] = journal.states()
         self._states: dict[ServiceId, State] = {service: state for service, (_, state) in self.heads.items()}
+        self.stops = 0
+        """How often a service stopped or went on again: it is told to all who wait for its wave."""
 
     def book(self) -> Agenda:
         """The plan as it is on the disk now, with what the journal knows."""
@@ -158,15 +160,20 @@ class Turns:
                 self._tell(obeyed, "", "note", f"{obeyed.phase.value}: {obeyed.reason}".rstrip(": "))
             else:
                 self.advance(n + 1, obeyed)
-        states = self.states()
-        gate = self._gate.find(book, states, self.journal.taken_back)
-        return decide(book, obeyed, states, self.clock.now(), gate)
+        return decide(book, obeyed, self.states(), self.clock.now(), self.gate())
+
+    def gate(self) -> int:
+        """The last wave whose acts may start."""
+        return self._gate.find(self.book(), self.states(), self.journal.taken_back)
 
     def advance(self, n: int, state: State, *entries: Entry) -> None:
         """Journal state number `n` of a service with its lines."""
         self.journal.advance(n, state, self.clock.now(), entries)
+        before = self._states.get(state.service, state)
+        self.stops += before.phase in STUCK or state.phase in STUCK
         self.heads[state.service] = (n, state)
         self._states[state.service] = state
+        self._gate.note(state.service)
 
     async def decide(self, service: str, n: int, state: dict[str, Any]) -> dict[str, Any]:
         """Recorded step 1: the act to perform, or nothing when the service has moved on or has to wait."""
