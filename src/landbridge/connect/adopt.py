@@ -345,7 +345,7 @@ async def _mark(k8s: Kubernetes, service: ServiceId, state: str) -> None:
 
 
 async def _split(k8s: Kubernetes, service: ServiceId) -> bool:
-    splits = await k8s.list(TRAFFICSPLIT, service.namespace)
+    splits = await k8s.together.list(TRAFFICSPLIT, service.namespace)
     return any(item["spec"]["service"] == service.name for item in splits)
 
 

@@ -22,6 +22,7 @@ from landbridge.clients.kinds import (
     Kind,
 )
 from landbridge.clients.kubernetes import Kubernetes
+from landbridge.clients.several import several
 from landbridge.clock import DeadlineError, wait_for
 from landbridge.connect import crds, names
 from landbridge.connect.connect import MADE
@@ -114,14 +115,12 @@ async def _stop(k8s: Kubernetes, patience: float, progress: Progress) -> None:
 
 
 async def _clean(k8s: Kubernetes, patience: float, progress: Progress) -> None:
-    for item in await k8s.list(SERVICE, labels=f"{EXPORTED}=true"):
-        if EXPORT_MADE in (item["metadata"].get("annotations") or {}):
-            labels = {"labels": {EXPORTED: None}, "annotations": {EXPORT_MADE: None, PROTOCOLS: None}}
-            await k8s.patch(SERVICE, item["metadata"]["name"], {"metadata": labels}, item["metadata"]["namespace"])
+    await several(_take_export_back(k8s, item) for item in await k8s.list(SERVICE, labels=f"{EXPORTED}=true"))
     await _unlink(k8s, patience)
     split_kept = await k8s.find(CRD, crds.NAME) is not None and not await crds.remove(k8s)
-    for kind, item in sorted(await _marked(k8s, only=_MADE_KINDS), key=lambda found: found[0].kind == NAMESPACE.kind):
-        await k8s.delete(kind, item["metadata"]["name"], item["metadata"].get("namespace") or "")
+    marked = await _marked(k8s, only=_MADE_KINDS)
+    for last in (False, True):  # namespaces last
+        await several(_delete(k8s, kind, item) for kind, item in marked if (kind.kind == NAMESPACE.kind) is last)
     await _remove_made_namespaces(k8s)
 
     async def gone() -> bool:
@@ -131,6 +130,18 @@ async def _clean(k8s: Kubernetes, patience: float, progress: Progress) -> None:
     progress(
         f"{k8s.name}: nothing of landbridge is left" + (", TrafficSplit stays: it is in use" if split_kept else "")
     )
+
+
+async def _take_export_back(k8s: Kubernetes, item: Manifest) -> None:
+    """Where the export is ours."""
+    meta = item["metadata"]
+    if EXPORT_MADE in (meta.get("annotations") or {}):
+        labels = {"labels": {EXPORTED: None}, "annotations": {EXPORT_MADE: None, PROTOCOLS: None}}
+        await k8s.patch(SERVICE, meta["name"], {"metadata": labels}, meta["namespace"])
+
+
+async def _delete(k8s: Kubernetes, kind: Kind, item: Manifest) -> None:
+    await k8s.delete(kind, item["metadata"]["name"], item["metadata"].get("namespace") or "")
 
 
 async def _unlink(k8s: Kubernetes, patience: float) -> None:

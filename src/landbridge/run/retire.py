@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,6 +42,7 @@ from landbridge.translate.adoption import leaf_name
 T = TypeVar("T")
 _ACT = TypeAdapter(Act)
 Say = Callable[[str], None]
+LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,8 @@ class Retiring:
     switchboard: Switchboard
     clock: Clock
     seconds: float
+    looks: dict[str, tuple[float, asyncio.Task[dict[str, calls.Pod]]]] = field(default_factory=dict)
+    """The last look at each namespace's callers, with its moment."""
 
     async def look(self, services: Collection[ServiceId]) -> tuple[list[Left], Mapping[str, calls.Pod]]:
         """Everything that is left, and the waypoints' counts as they were when the watching began."""
@@ -148,24 +151,37 @@ class Retiring:
     async def take_all(
         self, found: Sequence[Left], before: Mapping[str, calls.Pod], *, by: str, fence: Callable[[], None], say: Say
     ) -> list[Left]:
-        """Un-adopt what may go, as many at a time as services move together, with one more look at all callers each."""
-        result = {left.service: left for left in found}
-        going = [left for left in found if left.may_go]
-        for start in range(0, len(going), self.plan.bounds.concurrency):
-            some = going[start : start + self.plan.bounds.concurrency]
-            now = await calls.read(self.source, {left.service.namespace for left in some})
-            ended = await asyncio.gather(
-                *(self.take(left, calls.callers(before, now, left.service), by=by, fence=fence) for left in some),
-                return_exceptions=True,
-            )
-            for left, after in zip(some, ended, strict=True):
-                if isinstance(after, Left):
-                    result[left.service] = after
-                    if not after.adopted:
-                        say(f"{left.service} is out of the source's path")
-            if errors := [after for after in ended if isinstance(after, BaseException)]:
-                raise errors[0]
-        return list(result.values())
+        """Un-adopt what may go, as many at a time as services move together, with one more look at all callers each.
+
+        After an error nothing more is begun; it is raised when what had begun has ended.
+        """
+        errors: list[Exception] = []
+
+        async def one(left: Left) -> Left:
+            if errors or not left.may_go:
+                return left
+            try:
+                now = await self._look_again(left.service.namespace)
+                after = await self.take(left, calls.callers(before, now, left.service), by=by, fence=fence)
+            except Exception as error:  # noqa: BLE001 - raised below
+                errors.append(error)
+                return left
+            if not after.adopted:
+                say(f"{left.service} is out of the source's path")
+            return after
+
+        ended = await self._each(map(one, found))
+        if errors:
+            raise errors[0]
+        return ended
+
+    async def _look_again(self, namespace: str) -> Mapping[str, calls.Pod]:
+        """What the waypoints of a namespace count; who asks within a second is answered together with others."""
+        began, look = self.looks.get(namespace, (float("-inf"), None))
+        if look is None or self.clock.monotonic() - began >= LOOK_SECONDS:
+            look = asyncio.create_task(calls.read(self.source, {namespace}))
+            self.looks[namespace] = (self.clock.monotonic(), look)
+        return await look
 
     async def take(self, left: Left, now: calls.Callers, *, by: str, fence: Callable[[], None]) -> Left:
         """Un-adopt one service on the source, if its callers of this moment allow."""
