@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landbridge.envoy.clusters import FEW, UNLIMITED
+from landbridge.envoy.clusters import FEW, OFTEN, RARE, UNLIMITED
 from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, ROUTES_FILE
 from landbridge.envoy.render import files
 from landbridge.envoy.state import Backend, Endpoint, HeaderRoute, Listener, Shadow, Waypoint
@@ -177,13 +177,18 @@ def test_health_is_asked_per_service_and_a_side_without_tls_is_not_asked(state: 
                     assert skipped != remote
 
 
-@pytest.mark.parametrize(("services", "seconds"), [(FEW, "1s"), (FEW + 1, "3s")])
-def test_gateways_are_asked_less_often_for_many_services(services: int, seconds: str) -> None:
+@pytest.mark.parametrize(("services", "requests", "connections"), [(FEW, 1, 1), (FEW + 1, OFTEN, RARE)])
+def test_gateways_are_asked_less_often_for_many_services(services: int, requests: int, connections: int) -> None:
     one = waypoint_state(AT, 50).listeners[0]
     many = tuple(replace(one, service=f"s{number}", listen=20000 + number) for number in range(services))
     alone = replace(one, service="alone", listen=30000, backends=one.backends[:1])  # has no choice, so it is not asked
     made = rendered(Waypoint(cluster="legacy", namespace=one.namespace, listeners=(*many, alone)))[CLUSTERS_FILE]
-    assert {check["interval"] for checks in find(made, "health_checks") for check in checks} == {seconds}
+    asked = {
+        (cluster["name"].endswith("|tcp"), check["interval"])
+        for cluster in made
+        for check in cluster.get("health_checks", ())
+    }
+    assert asked == {(False, f"{requests}s"), (True, f"{connections}s")}
 
 
 @pure

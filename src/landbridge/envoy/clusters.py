@@ -33,8 +33,11 @@ MAX_HEADER_KB = 8_192
 COPIES = 256
 """Copies of one port's requests under way at most."""
 FEW = 16
-"""Services of a namespace whose gateways are asked each second; with more of them it is every 3 s. Two clusters with
-409 moved Services asked 980 times a second otherwise, for 590 requests."""
+"""Services of a namespace whose gateways are asked each second; with more of them it is every `OFTEN` seconds. Two
+clusters with 409 moved Services asked 980 times a second otherwise, for 590 requests."""
+OFTEN, UNUSED, RARE = 10, 5, 60
+"""Seconds between two questions where Services are many: for requests; while a side that has had none is empty, for it
+may come to life; and for whole connections to a port whose callers speak HTTP, which are next to none."""
 LOCAL_IDLE = "1s"
 """An unused connection to a pod is closed before the app does it (gunicorn 2 s, Node.js and uvicorn 5 s)."""
 TCP_KEEPALIVE: Json = {"keepalive_time": 30, "keepalive_interval": 10, "keepalive_probes": 3}
@@ -52,8 +55,11 @@ def preserve_case() -> Json:
 
 
 def seconds_between_questions(listeners: Sequence[Listener]) -> int:
-    """How often each gateway is asked how a Service's other side is, as long as it is well and has traffic."""
-    return 1 if sum(map(_has_choice, listeners)) <= FEW else 3
+    """How often each gateway is asked how a Service's other side is, as long as it is well.
+
+    What a dead side costs meanwhile is time and no request: one that cannot be connected to is tried on the other.
+    """
+    return 1 if sum(map(_has_choice, listeners)) <= FEW else OFTEN
 
 
 def listener_clusters(listener: Listener, places: Places, every: int) -> list[Json]:
@@ -62,7 +68,8 @@ def listener_clusters(listener: Listener, places: Places, every: int) -> list[Js
     `every` is how many seconds lie between two questions to a gateway.
     """
     every = every if _has_choice(listener) else 0
-    made = [_connections(listener, places, every)]
+    rarely = RARE if every == OFTEN and listener.protocol is not Protocol.TCP else every
+    made = [_connections(listener, places, rarely)]
     if listener.protocol is Protocol.TCP:
         # Nothing is sent by these: they tell apart how the gateway is, which the cluster of both sides cannot.
         remotes = [backend for backend in listener.backends if backend.remote is not None]
@@ -293,7 +300,8 @@ def _ask_gateway(every: int) -> Json:
     return {
         "timeout": "1s",
         "interval": f"{every}s",
-        "no_traffic_interval": "5s",  # 409 Services at weight 0 would ask each gateway 800 times a second
+        "no_traffic_interval": f"{RARE if every == RARE else UNUSED}s",
+        "no_traffic_healthy_interval": f"{max(every, UNUSED)}s",
         "unhealthy_interval": "1s",
         "unhealthy_threshold": 2,
         "healthy_threshold": 1,
