@@ -39,6 +39,18 @@ def test_a_gateway_and_one_waypoint_for_each_namespace() -> None:
     assert places == waypoints | {("landbridge", "landbridge-gateway")}
 
 
+def test_a_gateway_requests_a_share_of_its_own() -> None:
+    made = manifests("legacy", "eks", Options(namespaces=("shop",), cpu="50m", gateway_cpu="500m"))
+    asked = {
+        (item["metadata"]["namespace"], name): container(item, name)["resources"]["requests"]["cpu"]
+        for item in made
+        if item["kind"] == "Deployment"
+        for name in ("envoy", "agent")
+    }
+    gateway = {("landbridge", "envoy"): "500m", ("landbridge", "agent"): "50m"}
+    assert asked == gateway | {("shop", "envoy"): "50m", ("shop", "agent"): "20m"}
+
+
 @pytest.mark.parametrize("made", DEPLOYMENTS, ids=IDS)
 class TestEveryPod:
     def test_is_replaced_before_it_goes_and_spread(self, made: Manifest) -> None:

@@ -44,7 +44,7 @@ def _needed(facts: Facts) -> tuple[float, float, float]:
     plane = facts.migration.data_plane
     waypoints = plane.waypoints * len(facts.migration.namespaces)
     pods = float(plane.gateways + waypoints)
-    cpu = (pods + plane.gateways) * quantity(plane.cpu) + waypoints * AGENT_CPU
+    cpu = pods * quantity(plane.cpu) + plane.gateways * quantity(plane.gateway_cpu) + waypoints * AGENT_CPU
     memory = pods * OWN_MEMORY
     for item, spec in facts.running:
         if item["kind"] == "DaemonSet" or (item["kind"], namespace_of(item), name_of(item)) in facts.names_there:

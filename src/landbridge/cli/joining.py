@@ -56,6 +56,7 @@ def options_of(migration: Migration) -> Options:
         workers=plane.workers,
         enforce=plane.policies is Policies.ENFORCE,
         cpu=plane.cpu,
+        gateway_cpu=plane.gateway_cpu,
         exports=Exports(
             everything=everything,
             include=joined.include or (tuple(f"{name}/*" for name in migration.namespaces) if everything else ()),

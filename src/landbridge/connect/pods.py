@@ -75,7 +75,7 @@ def _pod(agent: list[str], *, name: str, selector: Mapping[str, str], options: O
             _spread("topology.kubernetes.io/zone", selector, hard=False),
         ],
         "initContainers": [_container("seed", options.image, AGENT_UID, [*agent, "--seed"], options)],
-        "containers": [_envoy(options), _agent_container(agent, options, name)],
+        "containers": [_envoy(options, name), _agent_container(agent, options, name)],
         "volumes": [
             {"name": "shared", "emptyDir": {}},
             {"name": "tls", "secret": {"secretName": names.TLS, "defaultMode": 0o440}},
@@ -125,7 +125,7 @@ def _container(
     }
 
 
-def _envoy(options: Options) -> dict[str, Any]:
+def _envoy(options: Options, name: str) -> dict[str, Any]:
     """Envoy under our small parent, or alone where the user names an image that has no Python."""
     envoy = ["envoy", "-c", f"{ENVOY_DIR}/bootstrap.json", "--disable-hot-restart", "--log-level", "warning"]
     envoy += ["--concurrency", str(options.workers)]
@@ -135,7 +135,8 @@ def _envoy(options: Options) -> dict[str, Any]:
     prestop: dict[str, Any] = {"exec": {"command": ["python3", "-S", "-c", _prestop()]}}
     if options.envoy_image:
         parent, prestop = [], {"sleep": {"seconds": int(SETTLE + options.drain)}}
-    return _container("envoy", options.envoy, ENVOY_UID, [*parent, *envoy], options, options.cpu) | {
+    cpu = options.gateway_cpu if name == names.GATEWAY else options.cpu
+    return _container("envoy", options.envoy, ENVOY_UID, [*parent, *envoy], options, cpu) | {
         "ports": [{"name": "ready", "containerPort": names.READY_PORT}],
         "lifecycle": {"preStop": prestop},
         "readinessProbe": {
@@ -150,8 +151,8 @@ def _envoy(options: Options) -> dict[str, Any]:
 def _agent_container(command: list[str], options: Options, name: str) -> dict[str, Any]:
     """The agent: no probe, for its death must not take the pod out; it takes Envoy out of service at the end.
 
-    A gateway's asks for as much as Envoy: the one that leads works for the whole cluster, and every adoption waits for
-    it.
+    A gateway's asks for as much as a waypoint's Envoy: the one that leads works for the whole cluster, and every
+    adoption waits for it.
     """
     stay = {"exec": {"command": ["python3", "-S", "-c", _prestop()]}}
     cpu = {"cpu": options.cpu} if name == names.GATEWAY else {}

@@ -132,7 +132,12 @@ class DataPlane(Settings):
     cpu: str = Field(
         "100m",
         pattern=r"^[0-9]+m?$",
-        description="what each Envoy, and the agent of a gateway, requests of its node, in cores",
+        description="what the Envoy of each waypoint, and the agent of a gateway, requests of its node, in cores",
+    )
+    gateway_cpu: str = Field(
+        "200m",
+        pattern=r"^[0-9]+m?$",
+        description="what the Envoy of each gateway requests: all that crosses passes there; 400 services need 500m",
     )
 
 
