@@ -33,7 +33,7 @@ PATIENT_SECONDS = 1.0  # the same after PATIENCE: a pod that does not come, conn
 PATIENCE = 10.0
 IDLE_SECONDS = 5.0
 SPACES_AT_ONCE = 8
-GATHER_SECONDS = 0.03  # changes come in swarms: one look for many of them
+GATHER_SECONDS, LONGEST_SECONDS = 0.03, 0.5  # changes come in swarms: one look for many, and as long a rest as it took
 
 
 class Duties:
@@ -77,9 +77,11 @@ class Duties:
                 self._follow_links(group)
                 group.create_task(self._mirroring.run(), name="mirrors")
                 while True:
+                    began = self._k8s.clock.monotonic()
                     await self._turn(group)
+                    took = self._k8s.clock.monotonic() - began
                     await self._signal.wait(self._pause())
-                    await self._k8s.clock.sleep(GATHER_SECONDS)
+                    await self._k8s.clock.sleep(min(max(GATHER_SECONDS, took), LONGEST_SECONDS))
         finally:
             self._spaces, self._remotes = {}, {}
             await self._confirmed.close()

@@ -35,7 +35,7 @@ class GatewayAgent:
         self._writer = writer
         self._signal = Signal()
         self._duty_signal = Signal()
-        self._pace = Pace(k8s.clock, self._signal, most=6.0)  # Envoy reads a door of 3 MB for each of 409 exports
+        self._pace = Pace(k8s.clock, self._signal, times=16.0, most=12.0)  # Envoy reads a door of 3 MB, of 409
         self._services = Watch(k8s, SERVICE, signal=self._duty_signal)
         self._slices = Watch(k8s, ENDPOINTSLICE, signal=self._duty_signal)
         for watch in (self._services, self._slices):
