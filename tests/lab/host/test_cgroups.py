@@ -67,3 +67,12 @@ def test_only_own_containers_are_removed(v1: Path) -> None:
     assert [path.name for path in (v1 / "cpu" / "k8s.io").iterdir()] == ["others"]
     cgroups.remove_containers(["others"], v1)
     assert not (v1 / "memory" / "k8s.io").exists()
+
+
+def test_a_session_is_favoured_where_the_kernel_can(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "autogroup").write_text("/autogroup-3 nice 0")
+    cgroups.favour_session(7, tmp_path)
+    assert (tmp_path / "7" / "autogroup").read_text() == "-10"
+    cgroups.favour_session(8, tmp_path)  # a kernel without, or a process that has just ended: nothing happens
+    assert not (tmp_path / "8").exists()

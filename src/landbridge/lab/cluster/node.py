@@ -150,7 +150,7 @@ def get_proxy_config(node: NodePlace, plane: ControlPlane, cluster: ClusterPlace
         "clusterCIDR": cluster.pods,
         "hostnameOverride": node.name,
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
-        "iptables": {"minSyncPeriod": "100ms", "syncPeriod": "30s"},
+        "iptables": {"minSyncPeriod": "1s", "syncPeriod": "30s"},
     }
 
 

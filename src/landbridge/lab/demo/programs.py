@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from landbridge.errors import LandbridgeError
+from landbridge.lab.host.cgroups import favour_session
 
 Say = Callable[[str], None]
 
@@ -54,7 +55,7 @@ class Landbridge:
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
         """A command in a process group of its own; whoever starts it ends it."""
         self._say(f"[bold]$ landbridge {' '.join(arguments)}[/bold]")
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "landbridge", *arguments),
             env=self._environment,
             stdin=asyncio.subprocess.DEVNULL,
@@ -62,6 +63,8 @@ class Landbridge:
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
         )
+        favour_session(process.pid)
+        return process
 
     async def finish(self, process: asyncio.subprocess.Process) -> int:
         """Pass its lines on until it ends; when we are stopped first, it is ended with us."""
