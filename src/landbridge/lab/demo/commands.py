@@ -49,7 +49,7 @@ def tradeshift(
     out: Path = Path(),
     index: int | None = None,
     services: int = COUNT + 9,
-    rate: float = 560.0,
+    rate: float = 480.0,
     keep: bool = False,
 ) -> int:
     """Tradeshift's migration at their size: 409 services move to a cluster with 51, 25 of them back and forth.
@@ -67,7 +67,7 @@ def tradeshift(
     services:
         How many move, 10 to 409; nine of them are the shop.
     rate:
-        Requests a second to the quiet ones together, one in five of them from the new cluster.
+        Requests a second to the quiet ones together, one in eight of them from the new cluster.
     keep:
         Leave the lab up afterwards, to look around.
     """

@@ -18,7 +18,7 @@ STEPS = (5, 25, 50, 95, 100)
 DWELL = 5.0
 SOAK = 3.0
 CONCURRENCY = 9
-FEW_STEPS = (10, 50, 95, 100)
+FEW_STEPS = (10, 50, 90, 100)
 MANY_AT_ONCE = 64
 SHOP = tuple(part.name for part in PARTS)
 CAREFUL = {"payments": 12.0}
@@ -77,7 +77,7 @@ def migration_of_many(found: str, *, image: str, date: str) -> str:
         "bursts: request",
         "maxHoldDwells: 60",
         f"concurrency: {MANY_AT_ONCE}",
-        f"dataPlane: {{image: {json.dumps(image)}, workers: 1, waypoints: 1, gateways: 1}}",
+        f"dataPlane: {{image: {json.dumps(image)}, workers: 1, waypoints: 1, gateways: 1, cpu: 60m, gatewayCpu: 300m}}",
         "services:",
         *(
             f"  shop/{name}: {{steps: {list(FEW_STEPS)}, dwell: {DWELL:g}, requestRate: {RATES.get(name, 10.0):g}}}"

@@ -7,6 +7,7 @@ second each, at which nothing can be decided at any share, so they flip from 0 t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import Clock, rfc3339, wait_for
 from landbridge.connect.gateways import gateways
 from landbridge.errors import LandbridgeError
+from landbridge.lab.databases import Databases
 from landbridge.lab.demo.crowd import Crowd
 from landbridge.lab.demo.programs import Landbridge, Say
 from landbridge.lab.demo.setting import migration_of_many
@@ -25,14 +27,18 @@ from landbridge.lab.landscape import objects
 from landbridge.lab.landscape import program as landscapes
 from landbridge.lab.landscape.services import COUNT, PLATFORM, Member, Name, flipped, members, platform
 from landbridge.lab.shop.deploy import deploy
+from landbridge.lab.shop.traffic import SHARES
 from landbridge.lab.shop.traffic import targets as shop_targets
 from landbridge.model.journal import Outcome, Phase
 from landbridge.model.service import ServiceId
 from landbridge.run.burnup import burn_up
 from landbridge.run.journal import FOLDER, Journal
 
-GUESTS = 0.2  # of the requests: from callers that are in eks; the others call often enough to keep connections
-SHOP_RATE = 20.0  # requests a second to the shop; one of them is several between its services
+GUESTS = 0.125  # of the requests: from callers that are in eks; the others call often enough to keep connections
+BUILT_RATE = 2.0  # requests a second to each of those that stand in eks already, from legacy
+SHOP_RATE = 24.0  # requests a second to the shop; one of them is several between its services
+VISITS = {**SHARES, "web": 15}  # at one visit a second nothing could be compared at 10 or 95 % for a minute
+STREAMS = 1  # held open from each cluster; ten that end just after a change outweigh all other requests to `notices`
 PREPARED = 2  # waves that move nothing: ground and join
 FIRST = 4  # the last wave before services go back and forth
 
@@ -48,7 +54,7 @@ class Tradeshift:
     say: Say
     clock: Clock
     count: int = COUNT
-    rate: float = 560.0
+    rate: float = 480.0
     seconds: dict[str, float] = field(default_factory=dict)
     table: list[dict[str, Any]] = field(default_factory=list)
     mirrors: dict[str, int] = field(default_factory=dict)
@@ -96,16 +102,24 @@ class Tradeshift:
             raise LandbridgeError("the lab has no databases", advice="bring it up with --databases")
         await self.lab.load_image(await landscapes.provide_archive(self.say))
         await self.legacy.apply(_namespace(PLATFORM))
-        await landscapes.deploy(self.legacy, objects.landscape(self.members), clock=self.clock)
-        await landscapes.deploy(self.eks, objects.building(), clock=self.clock)
-        shop = await deploy(self.legacy, databases, self.lab.images["shop"], clock=self.clock)
-        for item in shop:
+        await asyncio.gather(
+            landscapes.deploy(self.legacy, objects.landscape(self.members), clock=self.clock),
+            landscapes.deploy(self.eks, objects.building(), clock=self.clock),
+            self._deploy_shop(databases),
+        )
+        shop = shop_targets(SHOP_RATE * (1 - GUESTS), shares=VISITS, streams=STREAMS)
+        await asyncio.gather(
+            self.crowd.start(self.legacy, "landscape", self._targets(self.rate * (1 - GUESTS))),
+            self.crowd.start(self.legacy, "shop", shop, plain=False),
+            self.crowd.start(self.eks, "platform", landscapes.targets(platform(), 1.0)),
+        )
+
+    async def _deploy_shop(self, databases: Databases) -> None:
+        """The shop, with the label by which its services are exported."""
+        mark = {"metadata": {"labels": {objects.EXPORTED: "true"}}}
+        for item in await deploy(self.legacy, databases, self.lab.images["shop"], clock=self.clock):
             if item["kind"] == SERVICE.kind:
-                mark = {"metadata": {"labels": {objects.EXPORTED: "true"}}}
                 await self.legacy.patch(SERVICE, item["metadata"]["name"], mark, "shop", manager="shop-team")
-        await self.crowd.start(self.legacy, "landscape", self._targets(self.rate * (1 - GUESTS)))
-        await self.crowd.start(self.legacy, "shop", shop_targets(SHOP_RATE * (1 - GUESTS)), plain=False)
-        await self.crowd.start(self.eks, "platform", landscapes.targets(platform(), 1.0))
 
     async def plan(self) -> None:
         """The documents, each in seconds."""
@@ -136,7 +150,7 @@ class Tradeshift:
             latency = row["latency_ms"]
             self.say(f"  {row['cluster']:8s} alive {row['alive']}  NUM_SVC {row['services']}  p50 {latency['p50']} ms")
         self.mirrors = {row["cluster"]: row["services"] for row in self.table}
-        across = landscapes.targets(platform(), 1.0, suffix=f"-{self.eks.name}")
+        across = landscapes.targets(platform(), BUILT_RATE, suffix=f"-{self.eks.name}")
         await self.crowd.start(self.legacy, "across", across)
 
     async def _gateways(self) -> Any:
@@ -146,7 +160,9 @@ class Tradeshift:
         """Adopted on both sides, nothing moves; callers in eks use the same names from now on."""
         await self.bridge.run("run", "--wave", str(PREPARED), "--yes")
         await self.crowd.start(self.eks, "landscape", self._targets(self.rate * GUESTS))
-        await self.crowd.start(self.eks, "shop", shop_targets(SHOP_RATE * GUESTS, run="guest"), plain=False)
+        await self.crowd.start(
+            self.eks, "shop", shop_targets(SHOP_RATE * GUESTS, run="guest", shares=VISITS, streams=STREAMS), plain=False
+        )
 
     async def move_first(self) -> None:
         """The waves that others call."""

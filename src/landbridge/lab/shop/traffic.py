@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from landbridge.lab.load.target import Mode, Target
 from landbridge.lab.shop.endpoints import Endpoint, Kind, endpoints
 
@@ -20,14 +22,17 @@ SHARES = {
 """Most visitors look around, few buy. A visit to `web` or `buy` is six calls, and a gRPC call costs five of HTTP."""
 
 
-def targets(rate: float, *, streams: int = 10, namespace: str = "shop", run: str = "buy") -> list[Target]:
+def targets(
+    rate: float, *, streams: int = 10, namespace: str = "shop", run: str = "buy", shares: Mapping[str, int] = SHARES
+) -> list[Target]:
     """Targets that together get `rate` requests a second, and hold so many streams open; from anywhere in a cluster.
 
-    `run` begins the keys of this caller's orders: with one of its own, `evidence.read_repeated_orders` finds none.
+    `shares` divides the rate. `run` begins the keys of this caller's orders: with one of its own,
+    `evidence.read_repeated_orders` finds none.
     """
     shop = endpoints(namespace)
-    share = rate / sum(SHARES.values())
-    return [_target(end, streams if end.kind is Kind.SSE else share * SHARES[end.name], run) for end in shop]
+    share = rate / sum(shares.values())
+    return [_target(end, streams if end.kind is Kind.SSE else share * shares[end.name], run) for end in shop]
 
 
 def _target(endpoint: Endpoint, rate: float, run: str) -> Target:
