@@ -182,7 +182,8 @@ class Rounds:
         before, self._heard = self._heard, turns.journal.last_command()
         mark = (turns.book(), turns.journal.taken_back, turns.gate(), turns.stops, self._heard)
         if mark != self._mark:
-            self._kept, self._mark = {}, mark
+            self._kept = {}
+        self._mark = mark
         return before != self._heard
 
     def _rest(self, service: ServiceId) -> Standing | None:

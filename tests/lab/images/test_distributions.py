@@ -11,7 +11,7 @@ from landbridge.lab.images.python import SITE
 
 def test_the_closure_holds_needs_of_needs_and_no_development_tools() -> None:
     names = {str(d.metadata["Name"]).lower() for d in get_closure(("landbridge",))}
-    assert {"landbridge", "httpx2", "anyio", "pydantic-core"} <= {name.replace("_", "-") for name in names}
+    assert {"landbridge", "aiohttp", "yarl", "pydantic-core"} <= {name.replace("_", "-") for name in names}
     assert not names & {"pytest", "mypy", "ruff", "numpy"}
 
 
