@@ -1,8 +1,10 @@
 """Does the observed share agree with the weight that was set? A sequential test, for law 2.
 
 Two bets say that the share is off (above or below a tolerance around the weight), two say that it is not off by half
-or more. The unit is what the router divides: requests, connections or answers of a name server; where one unit carries
-several requests, counts are divided by how many it carries at most, fixed beforehand.
+or more. Once it was found to be off, the test begins anew: ten streams that end just after a change, and are counted
+then, must not outweigh everything that comes after them; but from there on only proof that it is right will do.
+The unit is what the router divides: requests, connections or answers of a name server; where one unit carries several
+requests, counts are divided by how many it carries at most, fixed beforehand.
 """
 
 from __future__ import annotations
@@ -46,8 +48,10 @@ class ShareState:
     at: float | None = None
     n: float = 0.0
     new: float = 0.0
-    highest: float = 0.0
-    """Highest evidence so far that the share is off (logarithm)."""
+    off_n: float = 0.0
+    off_new: float = 0.0
+    """What `n` and `new` were when the share was last found to be off: evidence is what came since."""
+    disagreed: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -80,17 +84,24 @@ def observe(state: ShareState, *, new: int, old: int, at: float) -> ShareState:
     if at - state.since <= state.settle:
         return replace(state, at=at)
     state = replace(state, at=at, n=state.n + (new + old) / state.per_unit, new=state.new + new / state.per_unit)
-    return replace(state, highest=max(state.highest, off(state)))
+    if off(_since(state)) >= log(1.0 / state.alpha):
+        return replace(state, disagreed=True, off_n=state.n, off_new=state.new)
+    return state
 
 
 def agrees(state: ShareState) -> Answer:
     """Whether the share seen agrees with the weight."""
     seen = state.new / state.n if state.n else None
-    if state.highest >= log(1.0 / state.alpha):
-        return Answer(agreement=Agreement.DISAGREES, observed=seen, cause=cause(state))
-    if confirmed(state) >= log(1.0 / state.alpha):
+    if confirmed(_since(state)) >= log(1.0 / state.alpha):
         return Answer(agreement=Agreement.AGREES, observed=seen)
+    if state.disagreed:
+        return Answer(agreement=Agreement.DISAGREES, observed=seen, cause=cause(state))
     return Answer(agreement=Agreement.UNDECIDED, observed=seen)
+
+
+def _since(state: ShareState) -> ShareState:
+    """What was seen since the share was last found to be off."""
+    return replace(state, n=state.n - state.off_n, new=state.new - state.off_new)
 
 
 def edges(state: ShareState) -> tuple[float, float]:
