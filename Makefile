@@ -25,7 +25,7 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/landbridge demo k8s
 
-demo-tradeshift: setup  # 409 services; 150 took 13 minutes on two cores, all were not played to their end
+demo-tradeshift: setup  # 409 services; 20 minutes on two cores
 	$(BIN)/landbridge demo tradeshift
 
 test: setup
