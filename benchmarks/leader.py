@@ -53,6 +53,11 @@ class Seen:
         self._tasks = [asyncio.create_task(self.services.run()), asyncio.create_task(self.slices.run())]
         await asyncio.gather(self.services.synced.wait(), self.slices.synced.wait())
 
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     @property
     def mirrors(self) -> int:
         return len(self.services.items)
@@ -79,6 +84,17 @@ class Seen:
         up = event != "DELETED" and all(entry["conditions"]["ready"] for entry in item["endpoints"])
         (self._ready.add if up else self._ready.discard)(key)
         self._changed.set()
+
+
+@asynccontextmanager
+async def watched(k8s: Kubernetes) -> AsyncIterator[Seen]:
+    """A bystander, for as long as the block lasts."""
+    seen = Seen(k8s)
+    await seen.start()
+    try:
+        yield seen
+    finally:
+        await seen.stop()
 
 
 class Bed:

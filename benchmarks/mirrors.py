@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.figures import Figure, quantile
-from benchmarks.leader import CLOCK, EXPORT, Places, Seen, clusters, export, joined, many, quiet, writes
+from benchmarks.leader import CLOCK, EXPORT, Places, Seen, clusters, export, joined, many, quiet, watched, writes
 from benchmarks.traffic import say
 from landbridge.agent import names
 from landbridge.clients.kinds import ENDPOINTSLICE, SERVICE
@@ -40,12 +40,10 @@ async def measure(*, quick: bool) -> list[Figure]:
 
 
 async def _run(count: int, spaces: int, *, limit: float, twice: bool, quick: bool) -> list[Figure]:
-    async with clusters() as (legacy, eks, api), joined(legacy, eks, spaces) as bed:
+    async with clusters() as (legacy, eks, api), joined(legacy, eks, spaces) as bed, watched(legacy) as seen:
         places = [(f"team-{n % spaces:02d}", f"svc-{n:04d}") for n in range(count)]
         await export(eks, places)
         say(f"  {count:,} Services are exported")
-        seen = Seen(legacy)
-        await seen.start()
         began = time.perf_counter()
         agent = await bed.start()
         again = asyncio.create_task(_write_again(eks, places)) if twice else None

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from benchmarks.leader import Bed, Seen, clusters, export, joined, many, quiet, writes
+from benchmarks.leader import Bed, Seen, clusters, export, joined, many, quiet, watched, writes
 
 from landbridge.clients.kinds import SERVICE
 from landbridge.clients.kubernetes import Kubernetes
@@ -41,10 +41,8 @@ class Crowd:
 async def crowd() -> AsyncIterator[Crowd]:
     if os.geteuid() != 0:
         pytest.skip("needs root to make addresses local")
-    async with clusters() as (legacy, eks, api), joined(legacy, eks, 1) as bed:
+    async with clusters() as (legacy, eks, api), joined(legacy, eks, 1) as bed, watched(legacy) as seen:
         await export(eks, [("team-00", f"svc-{n:04d}") for n in range(MANY)])
-        seen = Seen(legacy)
-        await seen.start()
         await bed.start()
         await seen.until(lambda: seen.mirrors == MANY == seen.ready, 240)
         yield Crowd(legacy, eks, api, bed, seen)
