@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from landbridge.clients.http import Answer, Http, NoAnswerError, Question
+from landbridge.clients.http import AT_ONCE, Answer, Http, NoAnswerError, Question
 
 Write = Callable[[asyncio.StreamWriter], None]
 
@@ -129,3 +129,15 @@ async def test_nobody_there_and_no_answer_in_time() -> None:
         async with server(whole(b"cut off")[:-3]) as url:
             with pytest.raises(NoAnswerError, match="no answer in time"):
                 await http.ask(Question(method="GET", url=url, seconds=0.05))
+
+
+async def test_questions_share_so_many_connections_and_streams_have_their_own() -> None:
+    opened: list[str] = []
+    async with server(whole(b"x"), opened=opened) as url, client() as http:
+        asked = [http.ask(Question(method="GET", url=url)) for _ in range(4 * AT_ONCE)]
+        assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
+        assert len(opened) <= AT_ONCE
+        before = len(opened)
+        async with http.stream(Question(method="GET", url=url)):
+            assert (await http.ask(Question(method="GET", url=url))).content == b"x"
+        assert len(opened) == before + 1
