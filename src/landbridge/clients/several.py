@@ -10,9 +10,9 @@ AT_ONCE = 24
 T = TypeVar("T")
 
 
-async def several(work: Iterable[Awaitable[T]]) -> list[T]:
+async def several(work: Iterable[Awaitable[T]], at_once: int = AT_ONCE) -> list[T]:
     """All answers in their order; an error is raised when everything has ended, so that nothing goes on behind it."""
-    slots = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(at_once)
 
     async def one(item: Awaitable[T]) -> T:
         async with slots:

@@ -50,8 +50,7 @@ class ShareState:
     new: float = 0.0
     off_n: float = 0.0
     off_new: float = 0.0
-    """What `n` and `new` were when the share was last found to be off: evidence is what came since."""
-    disagreed: bool = False
+    """What `n` and `new` were when the share was last found to be off, 0 before: evidence is what came since."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -85,7 +84,7 @@ def observe(state: ShareState, *, new: int, old: int, at: float) -> ShareState:
         return replace(state, at=at)
     state = replace(state, at=at, n=state.n + (new + old) / state.per_unit, new=state.new + new / state.per_unit)
     if off(_since(state)) >= log(1.0 / state.alpha):
-        return replace(state, disagreed=True, off_n=state.n, off_new=state.new)
+        return replace(state, off_n=state.n, off_new=state.new)
     return state
 
 
@@ -94,7 +93,7 @@ def agrees(state: ShareState) -> Answer:
     seen = state.new / state.n if state.n else None
     if confirmed(_since(state)) >= log(1.0 / state.alpha):
         return Answer(agreement=Agreement.AGREES, observed=seen)
-    if state.disagreed:
+    if state.off_n:
         return Answer(agreement=Agreement.DISAGREES, observed=seen, cause=cause(state))
     return Answer(agreement=Agreement.UNDECIDED, observed=seen)
 

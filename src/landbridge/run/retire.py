@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from landbridge.clients.answers import NotFoundError
 from landbridge.clients.kinds import SERVICE
 from landbridge.clients.kubernetes import Kubernetes
+from landbridge.clients.several import several
 from landbridge.clock import Clock
 from landbridge.connect import names
 from landbridge.connect.adopt import unadopt
@@ -73,13 +74,7 @@ class Retiring:
 
     async def _each(self, asked: Iterable[Awaitable[T]]) -> list[T]:
         """The answers in their order, a few asked at the same time."""
-        slots = asyncio.Semaphore(self.plan.bounds.concurrency)
-
-        async def one(question: Awaitable[T]) -> T:
-            async with slots:
-                return await question
-
-        return await asyncio.gather(*map(one, asked))
+        return await several(asked, self.plan.bounds.concurrency)
 
     async def _is_in(self, service: ServiceId) -> bool:
         """Whether anything of ours is in the path: a leaf, also one that a try which died half-way has left."""
