@@ -31,7 +31,8 @@ from landbridge.clients.informer import Informer
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import wait_for
 from landbridge.envoy.counters import VERSIONS_PATH, acknowledged
-from landbridge.envoy.names import ROUTES_FILE, version_of
+from landbridge.envoy.discovery import version_of
+from landbridge.envoy.names import ROUTES_FILE
 from landbridge.envoy.render import files
 from landbridge.errors import LandbridgeError
 from landbridge.lab import apiserver

@@ -8,7 +8,8 @@ import pytest
 from landbridge.agent.admin import Admin, EnvoyAwayError
 from landbridge.agent.files import Files, adds, place
 from landbridge.agent.server import by_port
-from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, ROUTES_FILE, resource_file, version_of
+from landbridge.envoy.discovery import join, resource, version_of
+from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, ROUTES_FILE
 from landbridge.envoy.render import files
 from landbridge.envoy.state import Backend, Endpoint, Listener, Waypoint
 from landbridge.model.service import Protocol
@@ -120,7 +121,7 @@ def test_a_file_is_replaced_whole_and_by_rename(tmp_path: Path) -> None:
 
 def test_new_names_are_noticed() -> None:
     def document(*found: str) -> bytes:
-        return resource_file("x", [{"name": name} for name in found])
+        return join([resource("envoy.config.cluster.v3.Cluster", {"name": name}) for name in found])
 
     assert adds(None, document("a"))
     assert adds(document("a"), document("a", "b"))

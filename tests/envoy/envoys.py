@@ -14,7 +14,8 @@ import envoy  # type: ignore[import-untyped]
 from landbridge.clock import SystemClock, wait_for
 from landbridge.envoy.bootstrap import bootstrap
 from landbridge.envoy.counters import acknowledged
-from landbridge.envoy.names import Places, version_of
+from landbridge.envoy.discovery import version_of
+from landbridge.envoy.names import Places
 from landbridge.envoy.render import File, files, steps
 from landbridge.envoy.state import Gateway, Waypoint
 

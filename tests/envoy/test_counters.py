@@ -129,8 +129,8 @@ def test_what_envoy_obeys_and_refuses() -> None:
             stat("listener_manager.lds.update_failure", 0),
         ]
     }
-    assert acknowledged(stats) == {"clusters.json": "a", "routes.json": "b"}
-    assert refused(stats) == {"routes.json": 2}
+    assert acknowledged(stats) == {"clusters.pb": "a", "routes.pb": "b"}
+    assert refused(stats) == {"routes.pb": 2}
 
 
 def test_health_of_the_remote_sides() -> None:

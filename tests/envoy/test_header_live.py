@@ -124,13 +124,14 @@ async def test_who_chooses_a_side_without_endpoints_gets_no_answer_from_the_othe
 
 
 async def copies(world: World, wanted: int) -> RouteCounters:
-    """The counters, when so many copies have been answered."""
+    """The counters, when so many copies have been answered and are in the histograms, which come a read later."""
     found: RouteCounters = await seen(world)
 
     async def check() -> bool:
         nonlocal found
         found = await seen(world)
-        return sum(side["total"] for side in found.get("shadow", {}).values()) == wanted
+        sides = found.get("shadow", {}).values()
+        return sum(side["total"] for side in sides) == wanted and all(side["slower_ms"] for side in sides)
 
     await wait_for(check, what=f"{wanted} counted beside the copies", within=10, clock=CLOCK, every=0.05)
     return found

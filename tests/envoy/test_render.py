@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from hypothesis import given
 
-from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, ROUTES_FILE, version_of
+from landbridge.envoy.discovery import version_of
+from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, ROUTES_FILE
 from landbridge.envoy.render import files, steps
 from landbridge.envoy.state import Gateway, Waypoint
+from tests.envoy.decoded import resources
 from tests.envoy.pair import Addresses, gateway_state, waypoint_state
 from tests.envoy.states import WAYPOINTS, gateways, pure
 from tests.envoy.test_waypoint import find
@@ -18,7 +19,7 @@ AT = Addresses("127.78.0")
 
 
 def test_rule_13_2_the_order_is_secrets_clusters_routes_listeners() -> None:
-    secrets = ["identity.json", "trust.json"]
+    secrets = ["identity.pb", "trust.pb"]
     names = [name for name, _ in files(waypoint_state(AT, 0))]
     assert names == [*secrets, CLUSTERS_FILE, ROUTES_FILE, LISTENERS_FILE]
     assert [name for name, _ in files(gateway_state(AT))] == [*secrets, CLUSTERS_FILE, LISTENERS_FILE]
@@ -47,10 +48,10 @@ def test_no_step_takes_away_a_cluster_that_is_named(before: Waypoint, after: Way
     wanted = files(after)
     for name, content in steps(tuple(lies.items()), wanted):
         lies[name] = content
-        there = {cluster["name"] for cluster in json.loads(lies[CLUSTERS_FILE])["resources"]}
-        for split in find(json.loads(lies[ROUTES_FILE]), "weighted_clusters"):
+        there = {cluster["name"] for cluster in resources(lies[CLUSTERS_FILE])}
+        for split in find(resources(lies[ROUTES_FILE]), "weighted_clusters"):
             assert {entry["name"] for entry in split["clusters"]} <= there
-        assert set(find(json.loads(lies[LISTENERS_FILE]), "cluster")) <= there
+        assert set(find(resources(lies[LISTENERS_FILE]), "cluster")) <= there
     assert lies == dict(wanted)
 
 
@@ -60,6 +61,6 @@ def test_a_gateway_gets_there_as_well(before: Gateway, after: Gateway) -> None:
     lies = dict(files(before))
     for name, content in steps(files(before), files(after)):
         lies[name] = content
-        there = {cluster["name"] for cluster in json.loads(lies[CLUSTERS_FILE])["resources"]}
-        assert set(find(json.loads(lies[LISTENERS_FILE]), "cluster")) <= there
+        there = {cluster["name"] for cluster in resources(lies[CLUSTERS_FILE])}
+        assert set(find(resources(lies[LISTENERS_FILE]), "cluster")) <= there
     assert lies == dict(files(after))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from landbridge.clock import wait_for
 from landbridge.envoy.counters import VERSIONS_PATH, acknowledged, refused
-from landbridge.envoy.names import INOTIFY, ROUTES_FILE, Places, version_of
+from landbridge.envoy.discovery import version_of
+from landbridge.envoy.names import INOTIFY, LISTENERS_FILE, ROUTES_FILE, Places
 from landbridge.envoy.render import files
 from landbridge.envoy.state import Waypoint
 from landbridge.model.service import Protocol
@@ -47,15 +48,16 @@ async def test_rule_13_2_written_in_order_nothing_is_refused(world: World) -> No
 
 async def test_rule_13_3_a_refused_file_is_seen_and_the_old_one_serves_on(world: World) -> None:
     envoy = world.pair.waypoint
-    lying = json.loads(dict(envoy.written)[ROUTES_FILE])
-    text = json.dumps(lying).replace("shop/web/80|web-leaf", "shop/web/80|nobody").replace(lying["version_info"], "bad")
-    write(envoy.folder, ROUTES_FILE, text.encode())
+    right = dict(envoy.written)[ROUTES_FILE]
+    lying = right.replace(b"shop/web/80|web-leaf", b"shop/web/80|web-gone")
+    assert lying != right
+    write(envoy.folder, ROUTES_FILE, lying.replace(version_of(right).encode(), b"0" * 16))
 
     async def seen() -> bool:
         return refused(json.loads(await envoy.get(VERSIONS_PATH))) == {ROUTES_FILE: 1}
 
     await wait_for(seen, what="routes to an unknown cluster are refused", within=5, clock=CLOCK)
-    assert acknowledged(json.loads(await envoy.get(VERSIONS_PATH)))[ROUTES_FILE] == lying["version_info"]
+    assert acknowledged(json.loads(await envoy.get(VERSIONS_PATH)))[ROUTES_FILE] == version_of(right)
     assert await Caller(world.web).call(20) == {"local": 20}
 
 
@@ -73,11 +75,11 @@ async def test_services_come_and_go_under_load(world: World) -> None:
 
 async def test_an_idle_connection_survives_every_change_of_weight_endpoint_and_retry(world: World) -> None:
     reader, writer = await asyncio.open_connection(*world.web)
-    before = dict(world.pair.waypoint.written)["listeners.json"]
+    before = dict(world.pair.waypoint.written)[LISTENERS_FILE]
     await world.pair.split(30)
     await world.pair.split(30, full_retry=True)
     await world.pair.split(70)
-    assert dict(world.pair.waypoint.written)["listeners.json"] == before
+    assert dict(world.pair.waypoint.written)[LISTENERS_FILE] == before
     writer.write(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n")
     assert b" 200 " in await reader.readline()
     writer.close()

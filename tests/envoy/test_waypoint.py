@@ -17,15 +17,16 @@ from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, ROUTES_FILE
 from landbridge.envoy.render import files
 from landbridge.envoy.state import Backend, Endpoint, HeaderRoute, Listener, Shadow, Waypoint
 from landbridge.model.service import Protocol
+from tests.envoy.decoded import resources
 from tests.envoy.pair import Addresses, waypoint_state
 from tests.envoy.states import WAYPOINTS, pure
 
-GOLDEN = "994f4a0afdac3a48"
+GOLDEN = "66e70a85cd904735"
 AT = Addresses("127.78.0")
 
 
 def rendered(state: Waypoint) -> dict[str, list[dict[str, Any]]]:
-    return {name: json.loads(content)["resources"] for name, content in files(state)}
+    return {name: resources(content) for name, content in files(state)}
 
 
 def find(value: Any, key: str) -> Iterator[Any]:
@@ -230,7 +231,7 @@ def test_rule_9_upgrades_and_old_clients() -> None:
 def test_rule_9_http_is_confirmed_by_the_inspector_and_listens_on_both_families() -> None:
     web = rendered(replace(waypoint_state(AT, 0), bind="::"))[LISTENERS_FILE][1]
     assert web["address"]["socket_address"] == {"address": "::", "ipv4_compat": True, "port_value": 20080}
-    assert (web["listener_filters_timeout"], web["continue_on_listener_filters_timeout"]) == ("0.3s", True)
+    assert (web["listener_filters_timeout"], web["continue_on_listener_filters_timeout"]) == ("0.300s", True)
     assert [chain["name"] for chain in web["filter_chains"]] == ["http", "tcp"]
     rule = web["filter_chain_matcher"]
     chosen = {name: next(find(entry, "value")) for name, entry in next(find(rule, "map")).items()}

@@ -17,7 +17,8 @@ from pathlib import Path
 from landbridge.agent.admin import Admin, EnvoyAwayError
 from landbridge.clock import Clock
 from landbridge.envoy import counters
-from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, ROUTES_FILE, split, version_of
+from landbridge.envoy.discovery import split, version_of
+from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, ROUTES_FILE
 from landbridge.envoy.render import steps
 
 File = tuple[str, bytes]
@@ -63,7 +64,7 @@ class Files:
     async def write(self, files: Sequence[File]) -> Acknowledged:
         """Write what differs, wait for Envoy after each file that brings new names, and say what it obeys."""
         current = {name: content for name, _ in files if (content := self._read(name)) is not None}
-        self._uses_routes = any(name == LISTENERS_FILE and b'"route_config_name"' in content for name, content in files)
+        self._uses_routes = any(name == LISTENERS_FILE and ROUTES_FILE.encode() in content for name, content in files)
         for name, content in steps(tuple(current.items()), tuple(files)):
             place(self._folder / name, content)
             self._wanted[name] = version_of(content)

@@ -11,11 +11,10 @@ import os
 from landbridge.agent.files import place
 from landbridge.agent.options import Options, Role
 from landbridge.envoy.bootstrap import bootstrap
+from landbridge.envoy.discovery import join
 from landbridge.envoy.names import LISTENERS_FILE
 from landbridge.envoy.render import files
 from landbridge.envoy.state import Gateway, Waypoint
-
-NOTHING = b'{"resources":[],"version_info":"0000000000000000"}'
 
 
 def seed(options: Options) -> list[str]:
@@ -29,7 +28,7 @@ def seed(options: Options) -> list[str]:
         state = Gateway(cluster=options.cluster, exports=(), allowed=())
     boot = bootstrap(options.role.value, node, cluster=options.cluster, places=options.places, admin=options.admin_at)
     wanted = {"bootstrap.json": boot} | dict(files(state, options.places))
-    wanted[LISTENERS_FILE] = NOTHING
+    wanted[LISTENERS_FILE] = join([])
     missing = [name for name in wanted if name == "bootstrap.json" or not (options.envoy_dir / name).exists()]
     for name in missing:
         place(options.envoy_dir / name, wanted[name])

@@ -1,10 +1,7 @@
-"""What things are called inside Envoy, where its files lie, and how a resource file is written."""
+"""What things are called inside Envoy, and where its files lie."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +13,11 @@ IDENTITY_SECRET = "identity"  # noqa: S105 - the name of a resource
 TRUST_SECRET = "trust"  # noqa: S105 - the name of a resource
 ROUTES = "routes"
 """The one route configuration that all HTTP listeners of a waypoint share: one subscription, one inotify instance."""
-CLUSTERS_FILE, ROUTES_FILE, LISTENERS_FILE = "clusters.json", "routes.json", "listeners.json"
+CLUSTERS_FILE, ROUTES_FILE, LISTENERS_FILE = "clusters.pb", "routes.pb", "listeners.pb"
 INOTIFY = {"waypoint": 7, "gateway": 6}
 """Inotify instances of an Envoy, whatever it serves: clusters, listeners, a waypoint's routes, two secrets and the
 folders of both. A uid has 128 on a node unless `fs.inotify.max_user_instances` says more; beyond it Envoy aborts."""
-IDENTITY_FILE, TRUST_FILE = "identity.json", "trust.json"
+IDENTITY_FILE, TRUST_FILE = f"{IDENTITY_SECRET}.pb", f"{TRUST_SECRET}.pb"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,46 +65,4 @@ def watched(name: str, places: Places) -> Json:
 
 def secret(name: str, places: Places) -> Json:
     """A reference to a secret that Envoy reads again when its file is replaced."""
-    return {"name": name, "sds_config": watched(f"{name}.json", places)}
-
-
-def encode(kind: str, resource: Json) -> bytes:
-    """One resource as it stands in a file, on one line: type and name first, then all keys sorted."""
-    head = dump(typed(kind, name=resource["name"]))
-    rest = dump({key: value for key, value in resource.items() if key != "name"})
-    return head[:-1] + b"," + rest[1:]
-
-
-def join(resources: Sequence[bytes]) -> bytes:
-    """A discovery response of encoded resources; its version is the digest of what it holds.
-
-    The same resources always give the same bytes, so an unchanged file need not be written.
-    """
-    body = _SEPARATOR.join(resources)
-    version = hashlib.sha256(body).hexdigest()[:16].encode()
-    return _START + body + _END + version + b'"}'
-
-
-def resource_file(kind: str, resources: Sequence[Json]) -> bytes:
-    """A discovery response of resources of one kind."""
-    return join([encode(kind, resource) for resource in resources])
-
-
-def split(content: bytes) -> dict[str, bytes]:
-    """Name -> encoded resource of a rendered file, without parsing it: 409 services have 7 MB of clusters."""
-    body = content[len(_START) : content.rindex(_END)]
-    lines = body.split(_SEPARATOR) if body else []
-    return {line.split(b'"name":"', 1)[1].split(b'"', 1)[0].decode(): line for line in lines}
-
-
-def version_of(content: bytes) -> str:
-    """The version_info of a rendered file, to be compared with what Envoy says it obeys."""
-    return content[content.rindex(_END) + len(_END) : -2].decode()
-
-
-_START, _SEPARATOR, _END = b'{"resources":[', b",\n", b'],"version_info":"'
-
-
-def dump(value: Any) -> bytes:
-    """A value as it stands in a file."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+    return {"name": name, "sds_config": watched(f"{name}.pb", places)}

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from landbridge.envoy import shadow
+from landbridge.envoy.binary import encode
 from landbridge.envoy.callers import chosen
 from landbridge.envoy.clusters import TCP_KEEPALIVE
 from landbridge.envoy.header import FILTER_STATE_INPUT, PEER, PEER_ADDRESS, action, leave, on_match
@@ -50,6 +51,7 @@ SAFE_RETRY = "connect-failure,refused-stream,reset-before-request,retriable-head
 FULL_RETRY = f"{SAFE_RETRY},reset,gateway-error"
 ROUTE_KEY = "landbridge.route"
 """The filter state in which a listener leaves its key for the route table."""
+ON_MATCH = "xds.type.matcher.v3.Matcher.OnMatch"
 NO_HOST = "\u0001"
 """Cannot be a Host: Envoy answers 400 to control characters in a header."""
 
@@ -147,14 +149,15 @@ def _tcp_proxy(item: Listener) -> Json:
 
 
 @lru_cache(maxsize=1024)
-def _table(item: Listener) -> tuple[tuple[str, Json], ...]:
-    """A port's entries in the route table: what its callers get, and the way of their copies."""
+def _table(item: Listener) -> tuple[tuple[str, bytes], ...]:
+    """A port's entries in the route table, encoded: what its callers get, and the way of their copies."""
     route = _route(item)
     if item.shadow is None:
-        return ((item.key, on_match(item, [route])),)
+        return ((item.key, encode(ON_MATCH, on_match(item, [route]))),)
     name = shadow_name(item.key, item.shadow.service)
     routes = on_match(item, [shadow.copied(item, route), route])
-    return (item.key, routes), (name, action(name, shadow.ways(item, route)))
+    copies = action(name, shadow.ways(item, route))
+    return (item.key, encode(ON_MATCH, routes)), (name, encode(ON_MATCH, copies))
 
 
 def _named(item: Listener) -> list[str]:
