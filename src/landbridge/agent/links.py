@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from landbridge.agent import names
 from landbridge.envoy.state import Backend, Endpoint, Listener, Remote, Waypoint, sni
@@ -61,13 +62,18 @@ def remote_of(mirror: Manifest, port: int) -> Remote | None:
     namespace, service = names.remote_service(mirror)
     cluster = names.label(mirror, names.CLUSTER_NAME)
     identity = names.annotation(mirror, names.REMOTE_IDENTITY)
-    try:
-        gateways = tuple(gateway_endpoint(text) for text in json.loads(names.annotation(mirror, names.GATEWAYS)))
-    except (ValueError, TypeError, AttributeError):
-        return None
+    gateways = _gateways(names.annotation(mirror, names.GATEWAYS))
     if not (service and namespace and cluster and identity and gateways):
         return None
     return Remote(sni=sni(service, namespace, cluster, port), gateways=gateways, identity=identity)
+
+
+@lru_cache(maxsize=64)  # all mirrors of a link say the same
+def _gateways(text: str) -> tuple[Endpoint, ...]:
+    try:
+        return tuple(map(gateway_endpoint, json.loads(text)))
+    except (ValueError, TypeError, AttributeError):
+        return ()
 
 
 def gateway_endpoint(text: str) -> Endpoint:

@@ -128,8 +128,8 @@ def obey(
 def _with_extras(declared: Obeyed, split: Split, known: frozenset[str]) -> Obeyed:
     """A shadow is for a backend that gets nothing else: what it gets in earnest is no comparison for its copies."""
     header = split.header if set(split.header.values()) <= known else {}
-    idle = {name for name in known if not any(weights.get(name) for weights in split.weights.values())}
-    shadow = split.shadow if set(split.shadow) <= idle else {}
+    busy = {name for weights in split.weights.values() for name, weight in weights.items() if weight}
+    shadow = split.shadow if set(split.shadow) <= known and busy.isdisjoint(split.shadow) else {}
     return replace(declared, header=header, shadow=shadow)
 
 

@@ -23,7 +23,7 @@ from landbridge.observe.guards import Guards
 from landbridge.observe.provider import MetricsProvider
 from landbridge.run.decide import Ending, Result
 from landbridge.run.journal import Journal, Seen
-from landbridge.run.owners import Owners
+from landbridge.run.owners import Owners, in_turn
 from landbridge.run.switches import TwoSided
 from landbridge.run.turns import Job
 from landbridge.run.watch import Opinion, Watch, begin_judge, is_quiet, late, not_obeyed, numbers, totals
@@ -35,7 +35,8 @@ FOLLOW = 5
 """Looks between two at namespaces where nothing moves: 409 services each second were half a core."""
 
 SOONEST = 0.2
-"""Seconds between the end of a look and the next, however many weights are written."""
+"""Seconds between the end of a look and the next at least, however many weights are written; as long as the look took,
+up to `EVERY`, where that is longer: what is watched needs the cores as well."""
 
 OUTSIDE = "a policy outside the promise of alpha"
 
@@ -189,7 +190,8 @@ class Observer:
             began = self.clock.monotonic()
             self._wake.clear()
             await self.tick()
-            await self.clock.sleep(SOONEST)
+            took = self.clock.monotonic() - began
+            await self.clock.sleep(min(max(SOONEST, took), EVERY))
             await self._rest(EVERY - (self.clock.monotonic() - began))
 
     async def _rest(self, seconds: float) -> None:
@@ -205,11 +207,11 @@ class Observer:
         """One look at everything: read, judge, journal, then act on what was found."""
         self._tell_guards()
         watches = list(self.watches.values())
-        self._ticks += 1  # what owners do is read every other time: it is most of the requests of a look
+        mine = in_turn([w.service for w in watches], self._ticks)
+        self._ticks += 1
         routes = [w.switches.route() for w in watches] + self._to_follow({w.service.namespace for w in watches})
         if not routes:
             return
-        mine = [w.service for w in watches] if self._ticks % 2 else []
         look, _ = await asyncio.gather(self.provider.read(routes, self._cursor), self.owners.look(mine))
         self._learn_followed(look)
         opinions = [(w, await self._judge_one(w, look)) for w in watches if w.service in self.watches]

@@ -155,6 +155,16 @@ class ClusterOwners:
         return _missing(self._known[service], Side.SOURCE)
 
 
+def in_turn(services: Sequence[ServiceId], tick: int) -> list[ServiceId]:
+    """Whose owners the look of this number reads: one namespace's, each every other time at most (pure).
+
+    These are most of the requests of a look: two for each service, and lists of all its namespace's workloads.
+    """
+    spaces = sorted({service.namespace for service in services})
+    turn = tick % max(2, len(spaces))
+    return [service for service in services if service.namespace in spaces[turn : turn + 1]]
+
+
 def _missing(known: Known, side: Side) -> str:
     behind = known.behind.get(side)
     if behind is None:

@@ -2,7 +2,8 @@
 
 Everything is mirrored both ways first. The shop's nine ramp under the judge; the others have one or two requests a
 second each, at which nothing can be decided at any share, so they flip from 0 to 100 and are watched there. On the way
-25 go back and forth. Then the old cluster shrinks to nothing, and landbridge leaves no trace in either.
+25 go back and forth. Callers are services too, so most of them follow; then the old cluster shrinks to nothing, and
+landbridge leaves no trace in either.
 """
 
 from __future__ import annotations
@@ -31,10 +32,13 @@ from landbridge.lab.shop.traffic import SHARES
 from landbridge.lab.shop.traffic import targets as shop_targets
 from landbridge.model.journal import Outcome, Phase
 from landbridge.model.service import ServiceId
+from landbridge.plan.document import load
 from landbridge.run.burnup import burn_up
 from landbridge.run.journal import FOLDER, Journal
 
-GUESTS = 0.125  # of the requests: from callers that are in eks; the others call often enough to keep connections
+GUESTS = (
+    0.125  # of the requests: from callers in the other cluster than most; those call often enough to keep connections
+)
 BUILT_RATE = 2.0  # requests a second to each of those that stand in eks already, from legacy
 SHOP_RATE = 24.0  # requests a second to the shop; one of them is several between its services
 VISITS = {**SHARES, "web": 15}  # at one visit a second nothing could be compared at 10 or 95 % for a minute
@@ -76,6 +80,8 @@ class Tradeshift:
             ("first waves", self.move_first),
             ("back and forth", self.flip),
             ("all others", self.move_all),
+            ("callers", self.follow),
+            ("leave", self.leave),
             ("retire", self.retire),
             ("disconnect", self.disconnect),
         )
@@ -177,9 +183,22 @@ class Tradeshift:
         self._expect(100, self.flips)
 
     async def move_all(self) -> None:
-        """All other waves, and the source shrinks."""
-        await self.bridge.run("run", "--yes")
+        """All other waves that move something."""
+        plan = load((self.folder / "plan.yaml").read_text())
+        await self.bridge.run("run", "--wave", str(len(plan.waves) - 1), "--yes")
         self._expect(100, [member.name for member in self.members])
+
+    async def follow(self) -> None:
+        """Callers follow what they call: as few stay in the old cluster as were in the new one."""
+        await asyncio.gather(
+            self.crowd.start(self.eks, "landscape-moved", self._targets(self.rate * (1 - GUESTS))),
+            self.crowd.start(self.legacy, "landscape-left", self._targets(self.rate * GUESTS)),
+        )
+        await self.crowd.stop(f"{self.legacy.name}/landscape", f"{self.eks.name}/landscape")
+
+    async def leave(self) -> None:
+        """The source shrinks to nothing, and the target needs no waypoint any more."""
+        await self.bridge.run("run", "--yes")
         left = [
             item["metadata"]["name"]
             for space in sorted({member.name.namespace for member in self.members} | {"shop"})
@@ -190,7 +209,7 @@ class Tradeshift:
             raise LandbridgeError(f"these still run in {self.legacy.name}: {', '.join(left)}")
 
     async def retire(self) -> None:
-        """The old cluster's callers have moved as well; landbridge leaves its path."""
+        """The last callers of the old cluster end; landbridge leaves its path."""
         await self.crowd.stop(*(name for name in self.crowd.now if name.startswith(f"{self.legacy.name}/")))
         await self.bridge.run("retire", "--for", "5s", "--yes")
 
