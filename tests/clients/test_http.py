@@ -142,3 +142,18 @@ async def test_questions_share_so_many_connections_and_streams_have_their_own() 
         async with http.stream(Question(method="GET", url=url)):
             assert (await http.ask(Question(method="GET", url=url))).content == b"x"
         assert len(opened) == before + 1
+
+
+async def test_the_environments_proxy_is_asked_and_those_beside_it_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "no_proxy", "HTTP_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with server(whole(b"the proxy")) as proxy, server(whole(b"the server")) as near:
+        monkeypatch.setenv("http_proxy", proxy)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        http = Http()
+        try:
+            far = await http.ask(Question(method="GET", url="http://far.invalid/"))
+            beside = await http.ask(Question(method="GET", url=near))
+        finally:
+            await http.close()
+        assert (far.content, beside.content) == (b"the proxy", b"the server")

@@ -46,6 +46,7 @@ class WaypointAgent:
         self._held: dict[str, ports.Allocation] = {}
         self._problem = ""
         self._reach = Reach()
+        self._changed = asyncio.Event()
         self._paced = False
         self._resolver = Resolver(k8s.clock, self._signal.wake)
         space = options.namespace
@@ -119,6 +120,7 @@ class WaypointAgent:
         self._say(acknowledged.problem)
         if before != obeyed:
             self._remember()
+        self._changed.set()
         self._paced = self._anybody_waits()
 
     async def _follow_leases(self) -> None:
@@ -133,8 +135,11 @@ class WaypointAgent:
             await self._k8s.clock.sleep(POLL_SECONDS)
 
     async def _look_around(self) -> None:
-        """Try the pods of Services that are being adopted."""
+        """Try the pods of Services that are being adopted, while there are any."""
         while True:
+            if not self._adopting():
+                await self._changed.wait()
+            self._changed.clear()
             if await self._reach.look(self._obeyed_state, self._adopting()) and self._reach.problems:
                 log.warning("not reached", problems=self._reach.problems)
             await self._k8s.clock.sleep(REACH_SECONDS)

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -73,6 +75,7 @@ class Http:
     def __init__(self, *, unix: str | None = None, trust_env: bool = True) -> None:
         self._unix = unix
         self._trust_env = trust_env
+        self._proxies: dict[str, str | None] = {}
         self._sessions: dict[int, aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
@@ -105,12 +108,22 @@ class Http:
                 timeout=timeout,
                 ssl=question.tls or True,
                 server_hostname=question.server_name,
-                proxy=question.proxy,
+                proxy=question.proxy or self._proxy_of(question.url),
                 allow_redirects=False,
             ) as response:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise NoAnswerError(_told(error)) from error
+
+    def _proxy_of(self, url: str) -> str | None:
+        """The environment's proxy, looked up once for each host: aiohttp itself would for each request, in a thread,
+        and read ~/.netrc besides, which was a tenth of a runner's work.
+        """
+        place = urlsplit(url)
+        if place.netloc not in self._proxies:
+            asked = self._trust_env and not self._unix and not proxy_bypass(place.netloc)
+            self._proxies[place.netloc] = getproxies().get(place.scheme) if asked else None
+        return self._proxies[place.netloc]
 
     def _open(self, limit: int) -> aiohttp.ClientSession:
         """The session of at most so many connections; 0 is no limit."""
@@ -120,9 +133,7 @@ class Http:
                 if self._unix
                 else aiohttp.TCPConnector(limit=limit, keepalive_timeout=KEPT)
             )
-            self._sessions[limit] = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=self._trust_env
-            )
+            self._sessions[limit] = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self._sessions[limit]
 
 

@@ -26,6 +26,7 @@ from landbridge.connect.adopt import unadopt
 from landbridge.errors import LandbridgeError
 from landbridge.laws.retire import Leaving, may_retire
 from landbridge.model.journal import Entry, Outcome, Phase, Receipt, State
+from landbridge.model.manifest import name_of
 from landbridge.model.plan import Act, ActKind, Plan
 from landbridge.model.service import ServiceId, Side
 from landbridge.observe import callers as calls
@@ -80,8 +81,8 @@ class Retiring:
         """Whether anything of ours is in the path: a leaf, also one that a try which died half-way has left."""
         if service.name == "*":
             return False
-        leaf = await self.source.find(SERVICE, leaf_name(service.name), service.namespace)
-        return leaf is not None and names.is_ours(leaf)
+        found = await self.source.together.list(SERVICE, service.namespace)
+        return any(name_of(item) == leaf_name(service.name) and names.is_ours(item) for item in found)
 
     async def _left(self, service: ServiceId, seen: calls.Callers | None) -> Left:
         if service.name == "*":

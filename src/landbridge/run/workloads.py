@@ -85,7 +85,7 @@ async def autoscalers(k8s: Kubernetes, workloads: Sequence[Manifest]) -> list[Ma
     """The HPAs that scale these workloads."""
     names = {(w["kind"], w["metadata"]["name"]) for w in workloads}
     namespaces = {w["metadata"]["namespace"] for w in workloads}
-    found = [hpa for namespace in sorted(namespaces) for hpa in await k8s.list(HPA, namespace)]
+    found = [hpa for namespace in sorted(namespaces) for hpa in await k8s.together.list(HPA, namespace)]
     return [h for h in found if (h["spec"]["scaleTargetRef"]["kind"], h["spec"]["scaleTargetRef"]["name"]) in names]
 
 

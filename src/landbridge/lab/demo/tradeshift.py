@@ -39,7 +39,8 @@ from landbridge.run.journal import FOLDER, Journal
 GUESTS = (
     0.125  # of the requests: from callers in the other cluster than most; those call often enough to keep connections
 )
-BUILT_RATE = 2.0  # requests a second to each of those that stand in eks already, from legacy
+BUILT_RATE = 3.0  # requests a second to each of those that stand in eks already, from there
+ACROSS_RATE = 1.0  # and from legacy
 SHOP_RATE = 24.0  # requests a second to the shop; one of them is several between its services
 VISITS = {**SHARES, "web": 15}  # at one visit a second nothing could be compared at 10 or 95 % for a minute
 STREAMS = 1  # held open from each cluster; ten that end just after a change outweigh all other requests to `notices`
@@ -117,7 +118,7 @@ class Tradeshift:
         await asyncio.gather(
             self.crowd.start(self.legacy, "landscape", self._targets(self.rate * (1 - GUESTS))),
             self.crowd.start(self.legacy, "shop", shop, plain=False),
-            self.crowd.start(self.eks, "platform", landscapes.targets(platform(), 1.0)),
+            self.crowd.start(self.eks, "platform", landscapes.targets(platform(), BUILT_RATE)),
         )
 
     async def _deploy_shop(self, databases: Databases) -> None:
@@ -156,7 +157,7 @@ class Tradeshift:
             latency = row["latency_ms"]
             self.say(f"  {row['cluster']:8s} alive {row['alive']}  NUM_SVC {row['services']}  p50 {latency['p50']} ms")
         self.mirrors = {row["cluster"]: row["services"] for row in self.table}
-        across = landscapes.targets(platform(), BUILT_RATE, suffix=f"-{self.eks.name}")
+        across = landscapes.targets(platform(), ACROSS_RATE, suffix=f"-{self.eks.name}")
         await self.crowd.start(self.legacy, "across", across)
 
     async def _gateways(self) -> Any:
