@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
-from sys import intern
-from typing import Any
 
 from landbridge.clients.answers import GoneError
 from landbridge.clients.kubernetes import Kind, Kubernetes
@@ -16,8 +14,6 @@ from landbridge.model.service import Manifest
 Key = tuple[str, str]
 Change = Callable[[str, Manifest], None]
 Keep = Callable[[Manifest], Manifest]
-WORD = 100
-"""Characters of the longest text that others may have as well."""
 
 
 class Informer:
@@ -51,7 +47,7 @@ class Informer:
         self._selectors = {"labels": labels, "fields": fields}
         self._seconds = seconds
         self._listeners: list[Change] = [on_change] if on_change else []
-        self._keep: Keep = keep or (lambda item: item)
+        self._keep = keep
         self._proof = float("-inf")
         self._version = ""
 
@@ -85,7 +81,7 @@ class Informer:
                 pause = min(pause * 2, 2.0)
 
     async def _list(self) -> None:
-        items, version = await self.k8s.list_at(self.kind, self.namespace, keep=self._remembered, **self._selectors)
+        items, version = await self.k8s.list_at(self.kind, self.namespace, keep=self._keep, **self._selectors)
         fresh = {_key(item): item for item in items}
         gone = [item for key, item in self.items.items() if key not in fresh]
         changed = [
@@ -109,17 +105,13 @@ class Informer:
                 self._version = item["metadata"]["resourceVersion"]
                 if event == "BOOKMARK":
                     continue
-                item = self._remembered(item)
+                item = self._keep(item) if self._keep else item
                 if event == "DELETED":
                     self.items.pop(_key(item), None)
                 else:
                     self.items[_key(item)] = item
                 self._tell(event, item)
         self._alive()
-
-    def _remembered(self, item: Manifest) -> Manifest:
-        remembered: Manifest = shared(self._keep(item))
-        return remembered
 
     def _alive(self) -> None:
         self._proof = self.k8s.clock.monotonic()
@@ -128,18 +120,6 @@ class Informer:
     def _tell(self, event: str, item: Manifest) -> None:
         for listener in self._listeners:
             listener(event, item)
-
-
-def shared(value: Any) -> Any:
-    """The same value, with each word that is in other values too held once.
-
-    Every answer of an API server brings `metadata` and `ClusterIP` anew: 10,000 Services are 63 MB, and 27 MB so.
-    """
-    if type(value) is dict:
-        return {intern(key): shared(inner) for key, inner in value.items()}
-    if type(value) is list:
-        return [shared(inner) for inner in value]
-    return intern(value) if type(value) is str and len(value) <= WORD else value
 
 
 def _key(item: Manifest) -> Key:

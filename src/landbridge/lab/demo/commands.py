@@ -16,7 +16,7 @@ from landbridge.errors import DocumentError, Exit
 from landbridge.lab import lab as labs
 from landbridge.lab.demo.k8s import Demo
 from landbridge.lab.demo.setting import fresh_folder
-from landbridge.lab.demo.tradeshift import Tradeshift
+from landbridge.lab.demo.tradeshift import RATE, Tradeshift
 from landbridge.lab.landscape.services import COUNT
 
 app = cyclopts.App(name="demo", help="Whole migrations on real clusters on this machine, with faults on purpose.")
@@ -49,7 +49,7 @@ def tradeshift(
     out: Path = Path(),
     index: int | None = None,
     services: int = COUNT + 9,
-    rate: float = 480.0,
+    rate: float = RATE,
     keep: bool = False,
 ) -> int:
     """Tradeshift's migration at their size: 409 services move to a cluster with 51, 25 of them back and forth.
@@ -67,7 +67,8 @@ def tradeshift(
     services:
         How many move, 10 to 409; nine of them are the shop.
     rate:
-        Requests a second to the quiet ones together, one in eight of them from the new cluster.
+        Requests a second to the quiet ones together: seven in eight from the old cluster, and from the new one when
+        all have moved.
     keep:
         Leave the lab up afterwards, to look around.
     """

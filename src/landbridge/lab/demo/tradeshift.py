@@ -44,6 +44,8 @@ ACROSS_RATE = 1.0  # and from legacy
 SHOP_RATE = 24.0  # requests a second to the shop; one of them is several between its services
 VISITS = {**SHARES, "web": 15}  # at one visit a second nothing could be compared at 10 or 95 % for a minute
 STREAMS = 1  # held open from each cluster; ten that end just after a change outweigh all other requests to `notices`
+RATE = 480.0  # requests a second to the landscape
+ENOUGH = 500_000  # requests of all callers, at that rate and of all services: on a fast machine they go on for so long
 PREPARED = 2  # waves that move nothing: ground and join
 FIRST = 4  # the last wave before services go back and forth
 
@@ -59,7 +61,7 @@ class Tradeshift:
     say: Say
     clock: Clock
     count: int = COUNT
-    rate: float = 480.0
+    rate: float = RATE
     seconds: dict[str, float] = field(default_factory=dict)
     table: list[dict[str, Any]] = field(default_factory=list)
     mirrors: dict[str, int] = field(default_factory=dict)
@@ -218,6 +220,12 @@ class Tradeshift:
         """Nothing is left behind, and the new cluster's callers notice nothing."""
         await self.bridge.run("disconnect")
         await self.bridge.run("report")
+        enough = ENOUGH * self.count / COUNT * self.rate / RATE
+
+        async def asked() -> bool:
+            return bool(self.crowd.count()["requests"] >= enough)
+
+        await wait_for(asked, what=f"{enough:,.0f} requests", within=1800, clock=self.clock, every=1.0)
         await self.crowd.stop()
         if left := await self.bridge.read("disconnect", "--dry-run"):
             raise LandbridgeError(f"this is left: {left}")
