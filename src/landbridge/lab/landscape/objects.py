@@ -62,7 +62,7 @@ def _echo(space: str, role: str, calls: Iterable[Name]) -> Manifest:
         "command": ["/landscape", "serve", "-listen", f":{PORT}"],
         "ports": [{"name": "http", "containerPort": PORT}],
         "env": [node, *urls],
-        "resources": {"requests": {"cpu": "5m", "memory": "16Mi"}},
+        "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
         "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 10, "timeoutSeconds": 5},
     }
     spec = {

@@ -14,35 +14,23 @@ TIERS = ("store", "rules", "api", "jobs")
 SUBJECTS = {
     "trade": (
         *("invoice", "order", "catalogue", "quote", "receipt", "contract", "price", "discount", "bundle", "item"),
-        *("auction", "sample", "rebate"),
-    ),
-    "logistics": (
-        *("delivery", "return", "tender", "stockist", "freight", "customs", "packing", "claim", "forecast", "demand"),
-        *("supply", "warranty"),
+        *("auction", "sample", "rebate", "delivery", "return", "tender", "stockist", "freight", "customs", "packing"),
+        *("claim", "forecast", "demand", "supply", "warranty"),
     ),
     "finance": (
         *("account", "balance", "booking", "budget", "cash", "charge", "credit", "currency", "debit", "fee"),
-        *("ledger-line", "statement", "tax"),
-    ),
-    "treasury": (
-        *("dunning", "factoring", "interest", "limit", "loan", "margin", "netting", "payout", "reserve", "risk"),
-        *("settlement", "hedge"),
+        *("ledger-line", "statement", "tax", "dunning", "factoring", "interest", "limit", "loan", "margin", "netting"),
+        *("payout", "reserve", "risk", "settlement", "hedge"),
     ),
     "network": (
         *("address", "branch", "company", "connection", "contact", "country", "directory", "domain", "employee"),
-        *("invitation", "partner", "region", "supplier"),
-    ),
-    "access": (
-        *("group", "identity", "language", "licence", "member", "onboarding", "permission", "profile", "role"),
-        *("session", "team", "tenant"),
+        *("invitation", "partner", "region", "supplier", "group", "identity", "language", "licence", "member"),
+        *("onboarding", "permission", "profile", "role", "session", "team", "tenant"),
     ),
     "content": (
         *("archive", "attachment", "comment", "document", "export", "import", "mail", "message", "metadata", "search"),
-        *("tag", "translation", "version"),
-    ),
-    "printing": (
-        *("barcode", "conversion", "font", "form", "image", "label", "layout", "preview", "print", "scan"),
-        *("signature", "template"),
+        *("tag", "translation", "version", "barcode", "conversion", "font", "form", "image", "label", "layout"),
+        *("preview", "print", "scan", "signature", "template"),
     ),
 }
 COUNT = 400
