@@ -31,7 +31,7 @@ from landbridge.model.plan import Act, ActKind, Plan
 from landbridge.model.service import ServiceId, Side
 from landbridge.observe import callers as calls
 from landbridge.run import preflight
-from landbridge.run.agenda import acts_of, agenda, remaining
+from landbridge.run.agenda import Agenda, acts_of, agenda, remaining
 from landbridge.run.carrier import only_runner
 from landbridge.run.journal import FOLDER, Journal
 from landbridge.run.lease import RunLease
@@ -52,6 +52,8 @@ class Retiring:
     """What listing and acting have in common; `seconds` is how long callers are watched for."""
 
     plan: Plan
+    book: Agenda
+    """As it is when retiring begins; nobody else may act meanwhile."""
     journal: Journal
     source: Kubernetes
     target: Kubernetes
@@ -120,8 +122,7 @@ class Retiring:
     async def _leaving(self, service: ServiceId, seen: calls.Callers) -> Leaving:
         head = self.journal.state(service)
         state = head[1] if head else State(service=service, phase=Phase.WAITING)
-        book = agenda(self.plan, self.journal.begun, self.journal.open)
-        step = next(remaining(book, state), None)
+        step = next(remaining(self.book, state), None)
         at = f"{state.phase.value} at {state.weight} %" + (f", {step.act.id} comes next" if step else "")
         return Leaving(
             done=state.phase is Phase.DONE and step is None,
@@ -240,6 +241,7 @@ def _retiring(
     switchboard = Switchboard(source, target, token=token, on_expiry=plan.bounds.on_expiry)
     return Retiring(
         plan=plan,
+        book=agenda(plan, journal.begun, journal.open),
         journal=journal,
         source=source,
         target=target,

@@ -20,6 +20,9 @@ from landbridge.translate.rules import Rules
 
 POLL = 0.5
 """Seconds between two looks at something that an act waits for."""
+REST, LONGEST = 3.0, 2.0
+"""They are so many times as long as a look takes where that is longer, and so many seconds at most: what pods wait for
+when they start is a busy machine's cores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +69,8 @@ class Tools:
 
         Raises InterruptedActError when a person wants something else, FenceError when the lease is lost.
         """
-        end = self.clock.monotonic() + within
-        told = ""
+        began = self.clock.monotonic()
+        end, told = began + within, ""
         while why := await why_not():
             job.check()
             if why != told:
@@ -75,7 +78,8 @@ class Tools:
                 told = why
             if self.clock.monotonic() >= end:
                 return why
-            await self.clock.sleep(POLL)
+            await self.clock.sleep(min(max(POLL, REST * (self.clock.monotonic() - began)), LONGEST))
+            began = self.clock.monotonic()
         return ""
 
 

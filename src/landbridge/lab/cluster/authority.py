@@ -100,24 +100,28 @@ def write_pair(folder: Path, name: str, pair: Pair) -> None:
     """Write `<name>.crt` and `<name>.key`, the key for its owner only."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.crt").write_bytes(pair.certificate)
-    key = folder / f"{name}.key"
-    key.touch(mode=0o600)
-    key.write_bytes(pair.key)
+    write_secret(folder / f"{name}.key", pair.key)
 
 
-def make_kubeconfig(cluster: str, url: str, ca: bytes, user: Pair) -> dict[str, object]:
-    """A kubeconfig with everything inline, for such files are copied into Secrets and pods."""
+def write_secret(path: Path, content: bytes) -> None:
+    """Write a file for its owner only."""
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+
+
+def make_kubeconfig(cluster: str, url: str, ca: bytes, user: Pair | str) -> dict[str, object]:
+    """A kubeconfig with everything inline, for such files are copied into Secrets and pods; a text is a token."""
+    shown = (
+        {"token": user}
+        if isinstance(user, str)
+        else {"client-certificate-data": _encode(user.certificate), "client-key-data": _encode(user.key)}
+    )
     place = {"server": url, "certificate-authority-data": _encode(ca), "disable-compression": True}
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": cluster, "cluster": place}],
-        "users": [
-            {
-                "name": cluster,
-                "user": {"client-certificate-data": _encode(user.certificate), "client-key-data": _encode(user.key)},
-            }
-        ],
+        "users": [{"name": cluster, "user": shown}],
         "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": cluster}}],
         "current-context": cluster,
     }
@@ -139,8 +143,7 @@ def _get_list(config: Mapping[str, object], part: str) -> list[object]:
 
 def write_kubeconfig(path: Path, config: Mapping[str, object]) -> None:
     """Write it for its owner only."""
-    path.touch(mode=0o600)
-    path.write_text(yaml.safe_dump(dict(config), sort_keys=False))
+    write_secret(path, yaml.safe_dump(dict(config), sort_keys=False).encode())
 
 
 def _encode(data: bytes) -> str:

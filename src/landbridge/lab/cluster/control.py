@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from landbridge.lab.cluster.authority import (
     make_kubeconfig,
     write_kubeconfig,
     write_pair,
+    write_secret,
 )
 from landbridge.lab.host.processes import Daemon, start, wait_ready
 
@@ -24,8 +26,10 @@ AUDIT_POLICY = """{
   "omitStages": ["RequestReceived"], "rules": [{"level": "Metadata"}]
 }
 """
+ADMIN = "admin"
+"""Who has a token, as people have with managed clusters: the API server verifies a certificate anew for each request,
+which was a tenth of its work; a token it remembers."""
 USERS = {
-    "admin": ("admin", ("system:masters",)),
     "kube-controller-manager": ("system:kube-controller-manager", ()),
     "kube-scheduler": ("system:kube-scheduler", ()),
     "kube-proxy": ("system:kube-proxy", ()),
@@ -69,7 +73,7 @@ class ControlPlane:
         return self.folder / "log" / "audit.log"
 
     def get_kubeconfig(self, user: str) -> Path:
-        """The kubeconfig of one of USERS, or of a node."""
+        """The kubeconfig of ADMIN, of one of USERS, or of a node."""
         return self.folder / f"{user}.kubeconfig"
 
     def daemon(self, program: str, *flags: str) -> Daemon:
@@ -95,6 +99,10 @@ def write_identities(plane: ControlPlane, nodes: Mapping[str, str]) -> None:
     write_pair(plane.pki, "kubelet-client", ca.sign("admin", groups=("system:masters",)))
     for user, (name, groups) in USERS.items():
         _write_user(plane, ca, user, name, groups)
+    token = secrets.token_urlsafe(32)
+    write_secret(plane.pki / "tokens.csv", f'{token},{ADMIN},{ADMIN},"system:masters"\n'.encode())
+    admin = make_kubeconfig(plane.name, plane.url, ca.pair.certificate, token)
+    write_kubeconfig(plane.get_kubeconfig(ADMIN), admin)
     for node, ip in nodes.items():
         write_pair(plane.pki, node, ca.sign(f"system:node:{node}", groups=("system:nodes",), hosts=(ip, node)))
         _write_user(plane, ca, node, f"system:node:{node}", ("system:nodes",))
@@ -124,7 +132,7 @@ def get_apiserver(plane: ControlPlane) -> Daemon:
         f"--secure-port={plane.port}", f"--bind-address={plane.ip}", f"--advertise-address={plane.ip}",
         f"--service-cluster-ip-range={plane.services}",
         f"--cert-dir={pki}", f"--tls-cert-file={pki}/apiserver.crt", f"--tls-private-key-file={pki}/apiserver.key",
-        f"--client-ca-file={pki}/ca.crt",
+        f"--client-ca-file={pki}/ca.crt", f"--token-auth-file={pki}/tokens.csv",
         f"--service-account-key-file={pki}/accounts.crt", f"--service-account-signing-key-file={pki}/accounts.key",
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
         "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
@@ -176,7 +184,7 @@ async def start_apiserver(plane: ControlPlane, *, clock: Clock, within: float = 
     """Start the API server alone, also after it was stopped, and wait until it is ready."""
     daemon = get_apiserver(plane)
     start(daemon)
-    async with Kubernetes.connect(plane.get_kubeconfig("admin")) as api:
+    async with Kubernetes.connect(plane.get_kubeconfig(ADMIN)) as api:
 
         async def is_ready() -> bool:
             try:
