@@ -126,10 +126,11 @@ async def test_token_and_certificates_in_files(api: ApiServer, token: str, tmp_p
     authority.write_bytes(base64.b64decode(config.cluster["certificate-authority-data"]))
     cluster = {"server": config.server, "certificate-authority": str(authority)}
     assert await works(kubeconfig.Context(name="x", cluster=cluster, user={"token": token}))
+    certified = kubeconfig.load(Path(api.kubeconfig).with_name("balancer.kubeconfig")).context(api.context)
     files = {}
     for key in ("client-certificate", "client-key"):
         files[key] = str(tmp_path / key)
-        Path(files[key]).write_bytes(base64.b64decode(config.user[f"{key}-data"]))
+        Path(files[key]).write_bytes(base64.b64decode(certified.user[f"{key}-data"]))
     assert await works(kubeconfig.Context(name="x", cluster=cluster, user=files))
 
 
