@@ -10,9 +10,8 @@ from landbridge.errors import LandbridgeError
 from landbridge.lab.load.tally import Outcome
 from landbridge.lab.load.target import Target
 
-
 CLOSING = 5.0
-"""Seconds for channels to close. One of grpc 1.85 never did, at the end of 700 s of calls: the summary was not written."""
+"""Seconds for channels to close. One of grpc 1.85 never did, after 700 s of calls, and the summary was not written."""
 
 
 class RpcCaller:
