@@ -36,9 +36,7 @@ from landbridge.plan.document import load
 from landbridge.run.burnup import burn_up
 from landbridge.run.journal import FOLDER, Journal
 
-GUESTS = (
-    0.125  # of the requests: from callers in the other cluster than most; those call often enough to keep connections
-)
+GUESTS = 0.125  # of the requests: from the cluster that has few callers; those of the other keep their connections
 BUILT_RATE = 3.0  # requests a second to each of those that stand in eks already, from there
 ACROSS_RATE = 1.0  # and from legacy
 SHOP_RATE = 24.0  # requests a second to the shop; one of them is several between its services
