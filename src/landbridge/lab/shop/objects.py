@@ -172,7 +172,7 @@ def _container(part: Part, image: str) -> Manifest:
         "ports": [{"name": part.protocol, "containerPort": part.listens}],
         "env": NODE_AND_POD,
         "envFrom": sources,
-        "resources": {"requests": {"cpu": "30m", "memory": "32Mi"}, "limits": {"memory": "192Mi"}},
+        "resources": {"requests": {"cpu": "15m", "memory": "32Mi"}, "limits": {"memory": "192Mi"}},
         "startupProbe": {**_probe(part), "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 120},
         "readinessProbe": {**_probe(part), "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 2},
     }
