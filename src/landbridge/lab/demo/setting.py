@@ -77,7 +77,8 @@ def migration_of_many(found: str, *, image: str, date: str) -> str:
         "bursts: request",
         "maxHoldDwells: 60",
         f"concurrency: {MANY_AT_ONCE}",
-        f"dataPlane: {{image: {json.dumps(image)}, workers: 1, waypoints: 1, gateways: 1, cpu: 100m, gatewayCpu: 300m}}",
+        "dataPlane: {workers: 1, waypoints: 1, gateways: 1, cpu: 100m, gatewayCpu: 300m,",
+        f"  image: {json.dumps(image)}}}",
         "services:",
         *(
             f"  shop/{name}: {{steps: {list(FEW_STEPS)}, dwell: {DWELL:g}, requestRate: {RATES.get(name, 10.0):g}}}"
