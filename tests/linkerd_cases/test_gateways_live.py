@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,9 +15,11 @@ from landbridge.agent import names
 from landbridge.clients.kinds import Kind
 from landbridge.clients.kubernetes import SERVICE
 from landbridge.connect import identity
+from landbridge.envoy.names import CLUSTERS_FILE
 from landbridge.lab import ApiServer
 from tests.agent.bed import CLOCK, ask
 from tests.agent.cut import Line
+from tests.envoy.decoded import resources
 from tests.linkerd_cases.joined import LENGTHS, Joined, join
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -35,10 +36,10 @@ async def joined(api_pair: Servers, prefix: str) -> AsyncIterator[Joined]:
 
 def dialled(joined: Joined) -> set[str]:
     """The gateway addresses that the waypoint's Envoy has for `web-eks`."""
-    content = json.loads((joined.seats[-1].envoy_dir / "clusters.json").read_text())
+    content = (joined.seats[-1].envoy_dir / CLUSTERS_FILE).read_bytes()
     return {
         host["endpoint"]["address"]["socket_address"]["address"]
-        for cluster in content["resources"]
+        for cluster in resources(content)
         if cluster["name"].endswith("/web-eks/80|web-eks")
         for locality in cluster["load_assignment"]["endpoints"]
         for host in locality["lb_endpoints"]
