@@ -19,6 +19,8 @@ from google.protobuf import (
 )
 
 from landbridge.envoy.api import SCALARS, Field, api
+from landbridge.envoy.render import files
+from landbridge.envoy.state import Gateway, Waypoint
 
 Json = dict[str, Any]
 Package = Any  # descriptor_pb2.FileDescriptorProto: the library tells mypy nothing of its classes
@@ -30,6 +32,11 @@ def resources(content: bytes) -> list[Json]:
     """The resources of a file, each with its type."""
     found: list[Json] = decoded("envoy.service.discovery.v3.DiscoveryResponse", content).get("resources", [])
     return found
+
+
+def rendered(state: Waypoint | Gateway) -> dict[str, list[Json]]:
+    """The resources of each file of a state."""
+    return {name: resources(content) for name, content in files(state)}
 
 
 def decoded(kind: str, content: bytes) -> Json:

@@ -45,9 +45,8 @@ def everything(at: Addresses) -> Waypoint:
     header = HeaderRoute(source=LOCAL, target=REMOTE, trusted=("10.0.0.1",))
     copied = replace(http, service="copied", listen=21001, header=header, shadow=Shadow(service=REMOTE, percent=50))
     near, far = listener(at, Protocol.HTTP, 50).backends
-    remote = near.local and far.remote
-    assert remote
-    named = replace(remote, gateways=(Endpoint(address="gateway.example", port=15443),))
+    assert far.remote
+    named = replace(far.remote, gateways=(Endpoint(address="gateway.example", port=15443),))
     alike = replace(http, service="alike", listen=21002, affinity=True, callers=("10.0.0.0/8",), full_retry=True)
     away = replace(http, service="away", listen=21003, backends=(near, replace(far, remote=named)))
     tcp = replace(listener(at, Protocol.TCP, 50), service="held", listen=21004, affinity=True, callers=())
@@ -107,6 +106,6 @@ def fields(message: Any, kind: str = "") -> Iterator[str]:
         yield f"{kind}.{name}"
         field = api().messages[kind][name]
         inner = list(value.values()) if field.map else value if field.repeated else [value]
-        for item in inner if isinstance(inner, list) else ():
+        for item in inner:
             if isinstance(item, dict):
                 yield from fields(item, field.type)

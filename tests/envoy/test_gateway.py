@@ -12,16 +12,12 @@ from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE
 from landbridge.envoy.render import files
 from landbridge.envoy.state import Export, Gateway, with_hops
 from landbridge.model.service import Protocol
-from tests.envoy.decoded import resources
+from tests.envoy.decoded import rendered
 from tests.envoy.pair import Addresses, gateway_state
 from tests.envoy.states import gateways, pure
 from tests.envoy.test_waypoint import find
 
 AT = Addresses("127.78.0")
-
-
-def rendered(state: Gateway) -> dict[str, list[dict[str, Any]]]:
-    return {name: resources(content) for name, content in files(state)}
 
 
 def chains(state: Gateway) -> dict[str, dict[str, Any]]:

@@ -17,16 +17,12 @@ from landbridge.envoy.names import CLUSTERS_FILE, LISTENERS_FILE, ROUTES_FILE
 from landbridge.envoy.render import files
 from landbridge.envoy.state import Backend, Endpoint, HeaderRoute, Listener, Shadow, Waypoint
 from landbridge.model.service import Protocol
-from tests.envoy.decoded import resources
+from tests.envoy.decoded import rendered
 from tests.envoy.pair import Addresses, waypoint_state
 from tests.envoy.states import WAYPOINTS, pure
 
 GOLDEN = "66e70a85cd904735"
 AT = Addresses("127.78.0")
-
-
-def rendered(state: Waypoint) -> dict[str, list[dict[str, Any]]]:
-    return {name: resources(content) for name, content in files(state)}
 
 
 def find(value: Any, key: str) -> Iterator[Any]:

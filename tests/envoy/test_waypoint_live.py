@@ -370,6 +370,11 @@ async def test_tcp_that_nobody_takes_is_bad(world: World) -> None:
     reader, writer = await asyncio.open_connection(*world.tcp)
     assert await reader.read() == b""
     writer.close()
+
+    async def ended() -> bool:  # the caller hears of the end a moment before it is counted
+        return (await world.pair.counters(Protocol.TCP))[REMOTE]["total"] > 0
+
+    await wait_for(ended, what="the connection's end is counted", within=5, clock=CLOCK)
     seen = (await world.pair.counters(Protocol.TCP))[REMOTE]
     assert (seen["total"], seen["bad"], seen["active"]) == (1, 1, 0)
 

@@ -35,7 +35,7 @@ class GatewayAgent:
         self._writer = writer
         self._signal = Signal()
         self._duty_signal = Signal()
-        self._pace = Pace(k8s.clock, self._signal, times=16.0, most=12.0)  # Envoy reads a door of 3 MB, of 409
+        self._pace = Pace(k8s.clock, self._signal, times=16.0, most=12.0)  # Envoy reads a door of 1.5 MB, of 409
         self._services = Watch(k8s, SERVICE, signal=self._duty_signal)
         self._slices = Watch(k8s, ENDPOINTSLICE, signal=self._duty_signal)
         for watch in (self._services, self._slices):
@@ -90,7 +90,7 @@ class GatewayAgent:
         self._say((await self._writer.write(self._files)).problem)
 
     def _render(self, state: Gateway) -> None:
-        """Most of what is written to Services changes nothing here, and a door of 3 MB is not made in no time."""
+        """Most of what is written to Services changes nothing here, and a door of 1.5 MB is not made in no time."""
         if state != self._state:
             self._files = files(state, self._options.places)
             self._state = state

@@ -15,8 +15,8 @@ from functools import cache, partial
 from typing import Any
 
 from landbridge.envoy.api import Field, api
+from landbridge.envoy.names import ADDRESS, TYPE
 
-TYPE, ADDRESS = "@type", "type.googleapis.com/"
 _VARINT, _EIGHT_BYTES, _LENGTH = 0, 1, 2
 _NUMBERS = frozenset({"bool", "int32", "int64", "uint32", "uint64"})
 Write = Callable[[Any], bytes]
@@ -55,6 +55,7 @@ def _writer(field: Field) -> Write:
     return (lambda given: b"".join(map(one, given))) if field.repeated else one
 
 
+@cache
 def _tagged(number: int, kind: str) -> Write:
     """What writes one value of this type as the field of this number."""
     if kind in _NUMBERS:

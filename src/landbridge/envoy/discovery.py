@@ -30,7 +30,7 @@ def join(resources: Sequence[bytes]) -> bytes:
 
 
 def split(content: bytes) -> dict[str, bytes]:
-    """Name -> resource of a file, without decoding it: 409 Services have 3 MB of clusters."""
+    """Name -> resource of a file, without decoding it: 409 exports have 0.5 MB of clusters."""
     return dict(_each(memoryview(content)))
 
 

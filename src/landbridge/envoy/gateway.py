@@ -25,16 +25,8 @@ NOBODY = "spiffe://nobody.invalid"
 """Stands for an empty list of callers: Envoy takes an empty list for `anybody`."""
 
 
-def door(state: Gateway, places: Places) -> Json | None:
-    """The listener that others come in by; none while nothing is exported, for Envoy refuses one without chains."""
-    if not state.exports:
-        return None
-    found = [chain for item in exports(state) for chain in chains(item, state.cluster, state.allowed, places)]
-    return frame(state.bind, state.port) | {"filter_chains": found}
-
-
 def frame(bind: str, port: int) -> Json:
-    """The door without what is behind it."""
+    """The door, the listener that others come in by, without what is behind it; Envoy refuses one without chains."""
     inspector = typed("envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector")
     return {
         "name": "gateway",

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 Json = dict[str, Any]
+TYPE, ADDRESS = "@type", "type.googleapis.com/"
+"""How protobuf's JSON form says of which type a message is: the key, and what stands before the type's name."""
 
 METADATA = "landbridge"
 """The namespace of the endpoint metadata that says whose endpoint it is."""
@@ -55,7 +57,7 @@ def tcp_name(key: str) -> str:
 
 def typed(kind: str, **fields: Any) -> Json:
     """A typed_config of this protobuf type."""
-    return {"@type": f"type.googleapis.com/{kind}", **fields}
+    return {TYPE: f"{ADDRESS}{kind}", **fields}
 
 
 def watched(name: str, places: Places) -> Json:

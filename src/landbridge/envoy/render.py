@@ -96,7 +96,7 @@ def _gateway(state: Gateway, where: Places) -> list[File]:
 
 
 def _door(state: Gateway, behind: Sequence[bytes]) -> bytes:
-    """The listener as `gateway.door` has it, of chains that are encoded already: 409 exports have 1.5 MB of them."""
+    """The gateway's listener, of chains that are encoded already: 409 exports have 1.5 MB of them."""
     return resource(_LISTENER, b"".join([encode(_LISTENER, gateway.frame(state.bind, state.port)), *behind]))
 
 
