@@ -9,9 +9,11 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from landbridge.clock import SystemClock, wait_for
 from landbridge.connect.drain import OPEN, Envoy
@@ -19,6 +21,7 @@ from landbridge.lab.images.distributions import find_envoy
 
 CLOCK = SystemClock()
 HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+TCP = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 HEALTH = "type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck"
 
@@ -28,6 +31,7 @@ class Running:
     parent: asyncio.subprocess.Process
     admin: Envoy
     port: int
+    tcp: int
 
     async def get(self, path: str) -> bytes:
         """One request on a new connection; empty when it is refused."""
@@ -47,46 +51,61 @@ class Running:
         return int(children[0])
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        taken = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in taken:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in taken]
 
 
-def bootstrap(admin: int, port: int) -> dict[str, object]:
+def bootstrap(admin: int, port: int, tcp: int, upstream: int) -> dict[str, object]:
+    """Answers `/` itself; `/there` and all that comes in by TCP go to a port of the loopback."""
+    there = {"match": {"prefix": "/there"}, "route": {"cluster": "there", "timeout": "0s"}}
     direct = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "hello"}}}
     ready = {"@type": HEALTH, "pass_through_mode": False}
     ready["headers"] = [{"name": ":path", "string_match": {"exact": "/ready"}}]
     manager = {
         "@type": HCM,
         "stat_prefix": "in",
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [direct]}]},
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [there, direct]}]},
         "http_filters": [
             {"name": "health", "typed_config": ready},
             {"name": "router", "typed_config": {"@type": ROUTER}},
         ],
     }
-    listener = {
-        "name": "in",
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
-        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+    proxy = {"@type": TCP, "stat_prefix": "tcp", "cluster": "there"}
+    hosts = [{"lb_endpoints": [{"endpoint": {"address": address(upstream)}}]}]
+    cluster = {"name": "there", "type": "STATIC", "load_assignment": {"cluster_name": "there", "endpoints": hosts}}
+    listeners = [listener("in", port, manager), listener("tcp", tcp, proxy)]
+    return {
+        "admin": {"address": address(admin)},
+        "static_resources": {"listeners": listeners, "clusters": [cluster]},
     }
-    address = {"socket_address": {"address": "127.0.0.1", "port_value": admin}}
-    return {"admin": {"address": address}, "static_resources": {"listeners": [listener]}}
+
+
+def listener(name: str, port: int, config: dict[str, object]) -> dict[str, object]:
+    chain = {"filters": [{"name": name, "typed_config": config}]}
+    return {"name": name, "address": address(port), "filter_chains": [chain]}
+
+
+def address(port: int) -> dict[str, object]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
 @asynccontextmanager
-async def running(folder: Path, *, settle: float = 0.5, drain: float = 5.0) -> AsyncIterator[Running]:
-    admin, port = free_ports()
+async def running(
+    folder: Path, *, settle: float = 0.5, drain: float = 5.0, hold: float = 0.0, upstream: int = 1
+) -> AsyncIterator[Running]:
+    admin, port, tcp = free_ports(3)
     file = folder / "bootstrap.json"
-    file.write_text(json.dumps(bootstrap(admin, port)))
+    file.write_text(json.dumps(bootstrap(admin, port, tcp, upstream)))
     envoy = [str(find_envoy()), "-c", str(file), "--disable-hot-restart", "--log-level", "error", "--concurrency", "1"]
-    times = ["--admin-port", str(admin), "--settle", str(settle), "--drain", str(drain)]
+    times = ["--admin-port", str(admin), "--settle", str(settle), "--drain", str(drain), "--hold", str(hold)]
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "landbridge.connect.drain", *times, "--", *envoy
     )
-    found = Running(parent=parent, admin=Envoy(envoy, port=admin, clock=CLOCK), port=port)
+    found = Running(parent=parent, admin=Envoy(envoy, port=admin, clock=CLOCK), port=port, tcp=tcp)
     try:
         await wait_for(found.is_ready, what="Envoy ready", within=20, clock=CLOCK)
         yield found
@@ -144,6 +163,56 @@ async def test_a_held_connection_ends_at_the_deadline(tmp_path: Path) -> None:
         envoy.parent.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(envoy.parent.wait(), 15) == 0
         with closing(writer):
+            assert await reader.read() == b""
+
+
+@asynccontextmanager
+async def slow_answer(go: asyncio.Event) -> AsyncIterator[int]:
+    """A server on the loopback that begins its answer at once and ends it when `go` is set."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nbegin")
+            await go.wait()
+            writer.write(b"+last")
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize("way", ["http", "tcp"])
+async def test_what_is_in_progress_goes_on_to_its_end(way: str, tmp_path: Path) -> None:
+    go = asyncio.Event()
+    async with (
+        slow_answer(go) as upstream,
+        running(tmp_path, settle=0.1, drain=1, hold=60, upstream=upstream) as envoy,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", envoy.port if way == "http" else envoy.tcp)
+        with closing(writer):
+            writer.write(b"GET /there HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"begin")
+            envoy.parent.send_signal(signal.SIGTERM)
+            await CLOCK.sleep(4)  # longer than settling and the drain
+            assert envoy.parent.returncode is None
+            assert await envoy.admin.count_busy() == 1
+            go.set()
+            assert await asyncio.wait_for(reader.readexactly(5), 10) == b"+last"
+        assert await asyncio.wait_for(envoy.parent.wait(), 15) == 0
+
+
+async def test_what_never_ends_is_cut_when_its_time_is_up(tmp_path: Path) -> None:
+    async with (
+        slow_answer(asyncio.Event()) as upstream,
+        running(tmp_path, settle=0.1, drain=0.5, hold=2, upstream=upstream) as envoy,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", envoy.tcp)
+        with closing(writer):
+            writer.write(b"GET /there HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"begin")
+            envoy.parent.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(envoy.parent.wait(), 15) == 0
             assert await reader.read() == b""
 
 

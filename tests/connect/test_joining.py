@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from landbridge.clients.answers import NotFoundError
 from landbridge.clients.kinds import (
     CLUSTERROLE,
     CLUSTERROLEBINDING,
@@ -19,12 +20,13 @@ from landbridge.clients.kinds import (
     NAMESPACE,
     SECRET,
     SERVICE,
+    Kind,
 )
 from landbridge.clients.kubeconfig import Context, load
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import SystemClock, wait_for
 from landbridge.connect import certificates, crds, identity, names, roles
-from landbridge.connect.connect import connect
+from landbridge.connect.connect import MADE, connect
 from landbridge.connect.disconnect import disconnect, leftovers, still_used
 from landbridge.connect.link import decode, encode
 from landbridge.connect.options import Options
@@ -70,12 +72,19 @@ async def pair(servers: list[ApiServer]) -> AsyncIterator[Pair]:
 async def everything(k8s: Kubernetes) -> set[tuple[str, str, str]]:
     """Every object of every kind, but for what controllers come and go with."""
     kinds = [kind for kind in await k8s.resources() if kind.kind not in {"Event", "Lease", "ComponentStatus"}]
-    listed = await asyncio.gather(*(k8s.list(kind) for kind in kinds))
+    listed = await asyncio.gather(*(listed_of(k8s, kind) for kind in kinds))
     return {
         (item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"])
         for items in listed
         for item in items
     }
+
+
+async def listed_of(k8s: Kubernetes, kind: Kind) -> list[Manifest]:
+    try:
+        return await k8s.list(kind)
+    except NotFoundError:  # its definition went away after it was named
+        return []
 
 
 async def settled(k8s: Kubernetes) -> set[tuple[str, str, str]]:
@@ -158,6 +167,39 @@ async def test_the_link_is_read_only_and_inline(pair: Pair) -> None:
         assert isinstance(await there.list(SERVICE), list)
         for verb, resource in (("list", "secrets"), ("list", "pods"), ("create", "services"), ("patch", "services")):
             assert not await there.can(verb, resource, "shop"), (verb, resource)
+
+
+async def test_a_kind_that_goes_away_meanwhile_is_no_obstacle(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Discovery names a CRD's kind for seconds after it was removed, and to list that is 404."""
+    k8s = pair[0]
+    crd = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+    spec = {"group": "example.com", "names": {"plural": "things", "kind": "Thing"}, "scope": "Namespaced"}
+    await k8s.create(crd | {"metadata": {"name": "things.example.com"}, "spec": spec | {"versions": [version]}})
+    made = {"name": "empty", "annotations": {MADE: "true"}}
+    await k8s.create({"apiVersion": "v1", "kind": "Namespace", "metadata": made})
+
+    async def named() -> list[Kind] | None:
+        kinds = list(await k8s.resources())
+        return kinds if any(kind.kind == "Thing" for kind in kinds) else None
+
+    known = await wait_for(named, what="Thing is named", within=60, clock=SystemClock())
+    await k8s.delete(CRD, "things.example.com")
+
+    async def unknown() -> bool:
+        try:
+            await k8s.list(next(kind for kind in known if kind.kind == "Thing"))
+        except NotFoundError:
+            return True
+        return False
+
+    async def resources() -> list[Kind]:
+        return known
+
+    await wait_for(unknown, what="Thing unknown", within=60, clock=SystemClock())
+    monkeypatch.setattr(k8s, "resources", resources)
+    await disconnect(*pair)
+    await gone(k8s, "empty")
 
 
 async def test_somebody_elses_object_stops_it_before_anything_is_written(pair: Pair) -> None:

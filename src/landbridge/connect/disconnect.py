@@ -21,7 +21,7 @@ from landbridge.clients.kinds import (
     TRAFFICSPLIT,
     Kind,
 )
-from landbridge.clients.kubernetes import Kubernetes
+from landbridge.clients.kubernetes import Kubernetes, Objects
 from landbridge.clients.several import several
 from landbridge.clock import DeadlineError, wait_for
 from landbridge.connect import crds, names
@@ -36,6 +36,8 @@ from landbridge.translate.adoption import EXPORT_MADE, EXPORTED, LEAF_OF, PROTOC
 Progress = Callable[[str], None]
 MIRRORS = 15.0
 """Seconds for Linkerd to take mirrors away whose Services are exported no more."""
+SLOW = 30.0
+"""Seconds between two words on what is waited for; a pod that nobody uses has ended by then."""
 SWITCHES = (TRAFFICSPLIT, HTTPROUTE, HTTPROUTE_V1BETA1, LINKERD_HTTPROUTE, SERVICEPROFILE)
 _EVENTS = "Event"  # they end by themselves
 _MADE_KINDS = frozenset(
@@ -74,8 +76,8 @@ async def disconnect(
             f"traffic still depends on the connection: {'; '.join(in_use)}",
             advice="`landbridge rollback --all` takes it home; `landbridge retire` ends what has moved",
         )
-    await asyncio.gather(*(_stop(k8s, patience, progress) for k8s in clusters))
-    await asyncio.gather(*(_clean(k8s, patience, progress) for k8s in clusters))
+    await several(_stop(k8s, patience, progress) for k8s in clusters)
+    await several(_clean(k8s, patience, progress) for k8s in clusters)
     left = [f"{k8s.name}: {ref}" for k8s in clusters for ref in await leftovers(k8s)]
     if left:
         raise LandbridgeError(f"this is left: {', '.join(left)}", advice="run disconnect again, or look what holds it")
@@ -86,7 +88,7 @@ async def still_used(k8s: Kubernetes) -> list[str]:
     leaves = await k8s.list(SERVICE, labels=LEAF_OF)
     lines = [f"{k8s.name}: Service {_place(item, item['metadata']['labels'][LEAF_OF])} is adopted" for item in leaves]
     for kind in SWITCHES:
-        splits = [item for _, item in await _listed(k8s, kind, "") if names.is_ours(item) or _is_driven(item)]
+        splits = [item for _, item in await _listed(k8s, kind) if names.is_ours(item) or _is_driven(item)]
         lines += [f"{k8s.name}: {kind.kind} {_place(item)} is in force" for item in splits]
     return list(dict.fromkeys(lines))  # one that is served in two versions is listed twice
 
@@ -103,15 +105,34 @@ async def leftovers(k8s: Kubernetes) -> list[ObjectRef]:
 
 
 async def _stop(k8s: Kubernetes, patience: float, progress: Progress) -> None:
-    """First the agents, who would make again what is removed."""
+    """First the agents, who would make again what is removed. A pod goes when nobody uses it, at its grace period's
+    end at the latest.
+    """
+    grace = 0.0
     for item in await k8s.list(DEPLOYMENT, labels=f"{names.SELECT_OURS},{names.ROLE}"):
+        grace = max(grace, item["spec"]["template"]["spec"].get("terminationGracePeriodSeconds", 0))
         await k8s.delete(DEPLOYMENT, item["metadata"]["name"], item["metadata"]["namespace"])
+    ends = k8s.clock.monotonic() + grace
+    slow = k8s.clock.monotonic() + SLOW
 
     async def gone() -> bool:
-        return not await k8s.list(POD, labels=f"{names.SELECT_OURS},{names.ROLE}")
+        nonlocal slow
+        left = await k8s.list(POD, labels=f"{names.SELECT_OURS},{names.ROLE}")
+        if left and k8s.clock.monotonic() > slow:
+            slow += SLOW
+            progress(_still_used(k8s, left, ends - k8s.clock.monotonic()))
+        return not left
 
-    await wait_for(gone, what=f"pods of {k8s.name} gone", within=patience, clock=k8s.clock, every=0.5)
+    await wait_for(gone, what=f"pods of {k8s.name} gone", within=grace + patience, clock=k8s.clock, every=0.5)
     progress(f"{k8s.name}: gateway and waypoints have ended")
+
+
+def _still_used(k8s: Kubernetes, pods: Objects, seconds: float) -> str:
+    where = ", ".join(sorted({item["metadata"]["namespace"] for item in pods}))
+    return (
+        f"{k8s.name}: requests or connections are still in progress through the pods in {where}: "
+        f"waits for their end, {max(0, seconds):.0f} s at most"
+    )
 
 
 async def _clean(k8s: Kubernetes, patience: float, progress: Progress) -> None:
@@ -173,9 +194,9 @@ async def _marked(k8s: Kubernetes, *, only: Collection[str] = ()) -> list[tuple[
     return [(kind, item) for (kind, _), item in found.items()]
 
 
-async def _listed(k8s: Kubernetes, kind: Kind, labels: str) -> list[tuple[Kind, Manifest]]:
+async def _listed(k8s: Kubernetes, kind: Kind, labels: str = "", namespace: str = "") -> list[tuple[Kind, Manifest]]:
     try:
-        return [(kind, item) for item in await k8s.list(kind, labels=labels)]
+        return [(kind, item) for item in await k8s.list(kind, namespace, labels=labels)]
     except NotFoundError:  # a kind that went away between discovery and now
         return []
 
@@ -189,8 +210,8 @@ async def _remove_made_namespaces(k8s: Kubernetes) -> None:
 
 async def _is_empty(k8s: Kubernetes, namespace: str) -> bool:
     kinds = [kind for kind in await k8s.resources() if kind.namespaced and kind.kind not in {_EVENTS, "PodMetrics"}]
-    answers = await asyncio.gather(*(k8s.list(kind, namespace) for kind in kinds))
-    inhabitants = {(item["kind"], item["metadata"]["name"]) for answer in answers for item in answer}
+    answers = await asyncio.gather(*(_listed(k8s, kind, namespace=namespace) for kind in kinds))
+    inhabitants = {(kind.kind, item["metadata"]["name"]) for answer in answers for kind, item in answer}
     return inhabitants <= {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
 
 

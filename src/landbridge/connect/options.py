@@ -22,9 +22,10 @@ class Options:
     gateway's Service has no load balancer but that port of every node (0: a free one); None: a LoadBalancer.
     `enforce`: waypoints keep the NetworkPolicies of what they stand before, and may read what that needs.
     `workers` are Envoy's threads: left to itself it starts one for each core of its node. Times in seconds: `drain` is
-    how long held connections may go on once their waypoint or gateway ends. `cpu` is what a waypoint's Envoy requests
-    of its node, and a gateway's agent; `gateway_cpu` is for a gateway's Envoy: everything that crosses passes there. On
-    a full node, with a waypoint's share and 409 Services to read anew, it took no request for 20 s.
+    how long held connections may go on once their waypoint or gateway ends, `hold` how much longer a request or a TCP
+    connection that is in progress then. `cpu` is what a waypoint's Envoy requests of its node, and a gateway's agent;
+    `gateway_cpu` is for a gateway's Envoy: everything that crosses passes there. On a full node, with a waypoint's
+    share and 409 Services to read anew, it took no request for 20 s.
     """
 
     namespaces: tuple[str, ...]
@@ -41,6 +42,7 @@ class Options:
     gateway_cpu: str = "200m"
     spread_hard: bool = False
     drain: float = 15.0
+    hold: float = 300.0
     patience: float = 180.0
     service_annotations: Mapping[str, str] = field(default_factory=dict)
     load_balancer_class: str = ""

@@ -62,7 +62,7 @@ def deployment(
 def _pod(agent: list[str], *, name: str, selector: Mapping[str, str], options: Options) -> dict[str, Any]:
     pod: dict[str, Any] = {
         "serviceAccountName": name,
-        "terminationGracePeriodSeconds": math.ceil(SETTLE + options.drain + 10),
+        "terminationGracePeriodSeconds": math.ceil(SETTLE + options.drain + options.hold + 10),
         "priorityClassName": names.PRIORITY,
         "enableServiceLinks": False,
         "securityContext": {
@@ -131,7 +131,7 @@ def _envoy(options: Options, name: str) -> dict[str, Any]:
     envoy += ["--concurrency", str(options.workers)]
     envoy += ["--drain-time-s", f"{options.drain:g}", "--drain-strategy", "gradual"]
     parent = ["python3", "-m", "landbridge.connect.drain", "--admin-port", str(names.ADMIN_PORT)]
-    parent += ["--settle", f"{SETTLE:g}", "--drain", f"{options.drain:g}", "--"]
+    parent += ["--settle", f"{SETTLE:g}", "--drain", f"{options.drain:g}", "--hold", f"{options.hold:g}", "--"]
     prestop: dict[str, Any] = {"exec": {"command": ["python3", "-S", "-c", _prestop()]}}
     if options.envoy_image:
         parent, prestop = [], {"sleep": {"seconds": int(SETTLE + options.drain)}}

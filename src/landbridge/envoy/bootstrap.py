@@ -62,6 +62,6 @@ def _kept() -> Json:
     """
     prefixes = (f"{STATS_PREFIX}.", "cluster_manager.", "listener_manager.", "sds.", "http.waypoint.rds.", "server.")
     read = ("upstream_rq_active", "membership_healthy", "membership_total", "_overflow", "downstream_cx_active")
-    suffixes = (*read, "upstream_cx_total")
+    suffixes = (*read, "downstream_rq_active", "upstream_cx_total")
     patterns = [*({"prefix": text} for text in prefixes), *({"suffix": text} for text in suffixes)]
     return {"inclusion_list": {"patterns": patterns}}

@@ -70,3 +70,15 @@ async def test_failures_are_shown() -> None:
     clock = SteppingClock(stop, 1.0)
     await drive(send, rate=10, tally=tally, clock=clock, stop=stop, seen=shown.append)
     assert len(shown) == tally.failed == tally.requests // 2
+
+
+async def test_who_is_seldom_due_ends_as_soon_as_the_others() -> None:
+    stop, tally = asyncio.Event(), Tally()
+    clock = SteppingClock(stop, 3.0)
+
+    async def send(number: int) -> Outcome:
+        return Outcome(kind="200", ok=True)
+
+    await drive(send, rate=0.02, tally=tally, clock=clock, stop=stop, seen=lambda _: None)
+    assert tally.requests == 1
+    assert clock.at < 4

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from landbridge.clients.kinds import DEPLOYMENT, SERVICE
 from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import Clock, rfc3339, wait_for
@@ -274,7 +276,7 @@ class Tradeshift:
     def _note(self, line: str) -> None:
         """What landbridge prints of hundreds of services goes into a file."""
         with self._log.open("a", encoding="utf-8") as file:
-            file.write(f"{rfc3339(self.clock.now())[11:19]} {line}\n")
+            file.write(f"{rfc3339(self.clock.now())[11:19]} {Text.from_markup(line)}\n")
 
 
 def _namespace(name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from landbridge.lab.load.tally import Outcome
 from landbridge.lab.load.target import Target
 
 CLOSING = 5.0
-"""Seconds for channels to close. One of grpc 1.85 never did, after 700 s of calls, and the summary was not written."""
+"""Seconds for channels to close: the summary does not wait for one that hangs."""
 
 
 class RpcCaller:

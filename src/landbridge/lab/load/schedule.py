@@ -12,6 +12,10 @@ Send = Callable[[int], Awaitable[Outcome]]
 """Sends request number n and says what became of it; raises nothing but cancellation."""
 
 
+AWAKE = 0.5
+"""Seconds of sleep after which `stop` is seen: a target may be due once in a minute, and a pod that ends has 30 s."""
+
+
 async def drive(
     send: Send, *, rate: float, tally: Tally, clock: Clock, stop: asyncio.Event, seen: Callable[[Outcome], None]
 ) -> None:
@@ -27,7 +31,7 @@ async def drive(
         due = began + number / rate
         wait = due - clock.monotonic()
         if wait > 0:
-            await clock.sleep(wait)
+            await clock.sleep(min(wait, AWAKE))
             continue
         task = asyncio.create_task(_count(send, number, due, tally, clock, seen))
         running.add(task)
