@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +84,7 @@ def bootstrap(admin: int, port: int, tcp: int, upstream: int) -> dict[str, objec
     }
 
 
-def listener(name: str, port: int, config: dict[str, object]) -> dict[str, object]:
+def listener(name: str, port: int, config: Mapping[str, object]) -> dict[str, object]:
     chain = {"filters": [{"name": name, "typed_config": config}]}
     return {"name": name, "address": address(port), "filter_chains": [chain]}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from landbridge.model.journal import Command, Phase, State, What
 from landbridge.model.plan import Act, ActKind, Bounds, Plan, ServicePlan, Wave
 from landbridge.model.service import ServiceId
-from landbridge.run.agenda import WAY_BACK, Agenda, agenda, next_step, open_wave, way_back
+from landbridge.run.agenda import WAY_BACK, Agenda, agenda, next_step, open_by_service, open_wave, way_back
 from landbridge.run.decide import Do, End, Ending, Result, Undo, Wait, decide, learn, obey, renew
 from landbridge.run.watch import begin_judge
 
@@ -189,6 +189,21 @@ def test_the_way_back_has_the_order_of_law_8_from_any_point(weights: tuple[int, 
     world.settle()
     assert world.states[NAMES[0]].phase is Phase.DONE
     assert world.states[NAMES[0]].attempt == 2
+
+
+@settings(max_examples=100, deadline=None)
+@given(WEIGHTS, st.lists(st.sampled_from(NAMES), max_size=120))
+def test_the_way_back_is_the_same_by_what_is_open_of_one_service(
+    weights: tuple[int, ...], turns: list[ServiceId]
+) -> None:
+    world = Simulation(plan_of(NAMES, weights, shared=True))
+    for service in turns:
+        world.step(service, Result(ending=Ending.DONE))
+        world.now += 10.0
+    book = world.book()
+    known = open_by_service(book)
+    for service, state in world.states.items():
+        assert way_back(replace(book, open=known.get(str(service), {})), state) == way_back(book, state)
 
 
 def test_no_service_moves_before_all_have_joined() -> None:

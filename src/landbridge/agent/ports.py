@@ -156,6 +156,5 @@ def _wanted(service: Manifest) -> Iterable[Allocation]:
 
 
 def _keep(item: Allocation, wanted: bool, now: float) -> Allocation:
-    if wanted:
-        return replace(item, draining=0.0)
-    return item if item.draining else replace(item, draining=now)
+    since = 0.0 if wanted else item.draining or now
+    return item if item.draining == since else replace(item, draining=since)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from landbridge.judge import JudgeState
@@ -11,7 +11,7 @@ from landbridge.judge.state import Totals
 from landbridge.model.journal import Entry, Outcome, Phase, State
 from landbridge.model.plan import Act, ActKind, Plan
 from landbridge.model.service import ServiceId
-from landbridge.run.agenda import Agenda, Scope, acts_of, agenda, open_wave, percent, remaining, way_back
+from landbridge.run.agenda import Agenda, Scope, agenda, open_by_service, open_wave, percent, remaining, way_back
 from landbridge.run.burnup import burn_up, moving
 from landbridge.run.decide import Do, End, Undo, Wait, decide
 from landbridge.run.journal import Journal
@@ -84,7 +84,11 @@ def read_status(journal: Journal, plan: Plan, now: float) -> Status:
     took = durations(entries)
     run: Mapping[str, Any] = journal.fact("run") or {}
     last = journal.last_looks()
-    rows = tuple(_row(book, states, s, gate, took, last.get(s, {}), now) for s in sorted(book.steps))
+    begun = open_by_service(book)
+    rows = tuple(
+        _row(replace(book, open=begun.get(str(s), {})), states, s, gate, took, last.get(s, {}), now)
+        for s in sorted(book.steps)
+    )
     wave = plan.waves[gate].name if gate < len(plan.waves) else ""
     running = bool(run) and run["ended"] is None
     guards = tuple(journal.fact("guards") or ()) if running else ()
@@ -115,7 +119,7 @@ def _row(
     total = judge.total if judge else Totals()
     dwells_at = _dwells_at(book.act(act), state, look)
     watched = dwells_at is not None or (state.phase in {Phase.MOVING, Phase.HELD} and state.weight > 0)
-    acts = acts_of(book.plan, service)
+    acts = [step.act for step in book.steps[service]]
     return Row(
         service=service,
         phase=state.phase,

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import yaml
 from pydantic import TypeAdapter, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml import CBaseLoader, MappingNode, MarkedYAMLError, Node, ScalarNode, SequenceNode, YAMLError
+from yaml.composer import Composer
 
 from landbridge.errors import DocumentError, Mistake
 from landbridge.settings.names import explain
@@ -30,6 +30,16 @@ _WORDS |= dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(("false"
 _PLAIN_TAGS = {
     f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "timestamp", "map", "seq")
 }
+
+
+class _Loader(Composer, CBaseLoader):
+    """libyaml's events, for a plan of 409 services is 14,500 lines; nodes made in Python, where nesting has a limit
+    (libyaml's own composer ends the process at 100,000); no plain word resolved.
+    """
+
+    def __init__(self, stream: str) -> None:
+        CBaseLoader.__init__(self, stream)
+        Composer.__init__(self)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,14 +82,14 @@ def read(text: str, file: str) -> Document:
     """Read YAML; what is wrong with it is in `mistakes`, and `data` holds what could be read."""
     document = Document(file=file)
     try:
-        node = YAML(typ="safe", pure=True).compose(text)
+        node = yaml.compose(text, Loader=_Loader)
         if node is not None:
             document.data = _Reader(document).read(node, (), ())
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         said = " ".join(part for part in (error.context, error.problem) if part)
         message = f"this is not YAML: {said}"
-        line = mark.line + 1 if mark else None
+        line = min(mark.line, text.count("\n", 0, -1)) + 1 if mark else None  # the end is a line of its own
         document.mistakes.append(Mistake(file=file, line=line, path="", message=message))
     except (YAMLError, ValueError) as error:
         message = f"this is not YAML: {' '.join(str(error).split())}"
@@ -162,7 +172,7 @@ class _Reader:
 def scalar(node: ScalarNode) -> Any:
     """The value of a scalar: quoted text is text, plain words follow the YAML 1.2 core schema."""
     text = str(node.value)
-    if node.style is not None:
+    if node.style:
         return text
     if text in _WORDS:
         return _WORDS[text]
