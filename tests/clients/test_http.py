@@ -157,3 +157,14 @@ async def test_the_environments_proxy_is_asked_and_those_beside_it_are_not(monke
         finally:
             await http.close()
         assert (far.content, beside.content) == (b"the proxy", b"the server")
+
+
+async def test_who_asks_after_the_end_opens_nothing() -> None:
+    """A loop that is ended later than its client would open a session that nobody closes."""
+    async with server(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok") as url:
+        http = Http()
+        await http.ask(Question(method="GET", url=url))
+        await http.close()
+        with pytest.raises(NoAnswerError, match="closed"):
+            await http.ask(Question(method="GET", url=url))
+        assert not http._sessions

@@ -77,9 +77,11 @@ class Http:
         self._trust_env = trust_env
         self._proxies: dict[str, str | None] = {}
         self._sessions: dict[int, aiohttp.ClientSession] = {}
+        self._closed = False
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; who asks after that gets NoAnswerError."""
+        self._closed = True
         sessions, self._sessions = self._sessions, {}
         for session in sessions.values():
             await session.close()
@@ -127,6 +129,8 @@ class Http:
 
     def _open(self, limit: int) -> aiohttp.ClientSession:
         """The session of at most so many connections; 0 is no limit."""
+        if self._closed:
+            raise NoAnswerError("its connections were closed")
         if limit not in self._sessions:
             connector = (
                 aiohttp.UnixConnector(self._unix, limit=limit, keepalive_timeout=KEPT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from landbridge.lab.cluster.balancer import choose, get_key, wants_address
@@ -44,9 +44,10 @@ def test_no_address_twice_and_none_without_need(listed: list[dict[str, Any]]) ->
 
 
 @given(services)
+@example([*(_service(name) for name in "abcdefg"), _service("ac", has=POOL[0]), _service("aa", has=POOL[0])])
 def test_what_is_given_stays_given(listed: list[dict[str, Any]]) -> None:
     chosen = choose(listed, POOL)
-    for service in listed:
-        if get_key(service) in chosen:
-            service["status"] = {"loadBalancer": {"ingress": [{"ip": chosen[get_key(service)]}]}}
+    for service in filter(wants_address, listed):
+        address = chosen.get(get_key(service))
+        service["status"] = {"loadBalancer": {"ingress": [{"ip": address}] if address else None}}
     assert choose(list(reversed(listed)), POOL) == chosen

@@ -87,13 +87,13 @@ class Balancer:
                 await self._clock.sleep(0.5)
 
     async def write(self, services: Sequence[Manifest]) -> None:
-        """Put addresses on the node and into the Services' status."""
+        """Put addresses on the node and into the Services' status; who gets none keeps none."""
         chosen = choose(services, self._pool)
         await self._put_on_node(set(chosen.values()))
-        for service in services:
+        for service in filter(wants_address, services):
             address = chosen.get(get_key(service))
-            if address and get_address(service) != address:
-                status = {"loadBalancer": {"ingress": [{"ip": address, "ipMode": "VIP"}]}}
+            if get_address(service) != address:
+                status = {"loadBalancer": {"ingress": [{"ip": address, "ipMode": "VIP"}] if address else None}}
                 namespace, name = get_key(service)
                 await self._api.patch(SERVICE, name, {"status": status}, namespace, subresource="status")
 
