@@ -63,7 +63,8 @@ async def joined(joinable: Lab) -> AsyncIterator[Joined]:
             stack.push_async_callback(k8s.close)
             await bed.lay(k8s)
         stack.push_async_callback(leave, bed, legacy, eks)
-        options = Options(namespaces=(bed.namespace,), image=lab.images["landbridge"])
+        # callers hold TCP connections that never end: pods that leave would wait for them for five minutes
+        options = Options(namespaces=(bed.namespace,), image=lab.images["landbridge"], hold=10)
         await legacy.apply(bed.service())
         await asyncio.gather(connect(legacy, eks, options), bed.serve(legacy), bed.serve(eks))
         await adopt(legacy, bed.echo, other="eks", clock=CLOCK)

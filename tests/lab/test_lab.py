@@ -68,7 +68,19 @@ async def _deploy(lab: Lab, cluster: str) -> str:
             ingress = service["status"]["loadBalancer"].get("ingress", [{}])
             return str(ingress[0].get("ip", "")) if deployment["status"].get("readyReplicas") else ""
 
-        return await wait_for(address, what=f"the echo in {cluster} is ready", within=60, clock=SystemClock())
+        given = await wait_for(address, what=f"the echo in {cluster} is ready", within=60, clock=SystemClock())
+
+        async def answers() -> bool:
+            try:
+                _, writer = await asyncio.open_connection(given, 80)
+            except OSError:
+                return False
+            writer.close()
+            return True
+
+        # kube-proxy learns of a ready pod up to a second later
+        await wait_for(answers, what=f"{given} takes connections", within=30, clock=SystemClock())
+        return given
 
 
 @pytest.fixture

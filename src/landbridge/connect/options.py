@@ -23,9 +23,10 @@ class Options:
     `enforce`: waypoints keep the NetworkPolicies of what they stand before, and may read what that needs.
     `workers` are Envoy's threads: left to itself it starts one for each core of its node. Times in seconds: `drain` is
     how long held connections may go on once their waypoint or gateway ends, `hold` how much longer a request or a TCP
-    connection that is in progress then. `cpu` is what a waypoint's Envoy requests of its node, and a gateway's agent;
-    `gateway_cpu` is for a gateway's Envoy: everything that crosses passes there. On a full node, with a waypoint's
-    share and 409 Services to read anew, it took no request for 20 s.
+    connection that is in progress then (300, like an AWS load balancer's deregistration delay). `cpu` is what a
+    waypoint's Envoy requests of its node, and a gateway's agent; `gateway_cpu` is for a gateway's Envoy: everything
+    that crosses passes there. On a full node, with a waypoint's share and 409 Services to read anew, it took no request
+    for 20 s.
     """
 
     namespaces: tuple[str, ...]

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -41,10 +41,11 @@ from landbridge.run.switches import Switchboard, TwoSided
 from landbridge.run.workloads import endpoints_ready, find_behind
 from landbridge.translate.adoption import leaf_name
 
-T = TypeVar("T")
 _ACT = TypeAdapter(Act)
 Say = Callable[[str], None]
 LOOK_SECONDS = 1.0
+LOOKS_AT_ONCE = 500
+"""Services looked at at the same time: what they list is asked once for all, so more of them ask no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,18 +67,15 @@ class Retiring:
     async def look(self, services: Collection[ServiceId]) -> tuple[list[Left], Mapping[str, calls.Pod]]:
         """Everything that is left, and the waypoints' counts as they were when the watching began."""
         ordered = sorted(services)
-        adopted = dict(zip(ordered, await self._each(self._is_in(service) for service in ordered), strict=True))
+        found = await several((self._is_in(service) for service in ordered), LOOKS_AT_ONCE)
+        adopted = dict(zip(ordered, found, strict=True))
         watched = {service.namespace for service, is_in in adopted.items() if is_in}
         before = await calls.read(self.source, watched)
         if watched:
             await self.clock.sleep(self.seconds)
         after = await calls.read(self.source, watched)
         asked = (self._left(s, calls.callers(before, after, s) if adopted[s] else None) for s in ordered)
-        return await self._each(asked), before
-
-    async def _each(self, asked: Iterable[Awaitable[T]]) -> list[T]:
-        """The answers in their order, a few asked at the same time."""
-        return await several(asked, self.plan.bounds.concurrency)
+        return await several(asked, LOOKS_AT_ONCE), before
 
     async def _is_in(self, service: ServiceId) -> bool:
         """Whether anything of ours is in the path: a leaf, also one that a try which died half-way has left."""
@@ -167,7 +165,7 @@ class Retiring:
                 say(f"{left.service} is out of the source's path")
             return after
 
-        ended = await self._each(map(one, found))
+        ended = await several(map(one, found), self.plan.bounds.concurrency)
         if errors:
             raise errors[0]
         return ended

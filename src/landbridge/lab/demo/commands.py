@@ -54,7 +54,7 @@ def tradeshift(
 ) -> int:
     """Tradeshift's migration at their size: 409 services move to a cluster with 51, 25 of them back and forth.
 
-    Needs root. Takes 15 to 20 minutes on two cores.
+    Needs root. Takes 12 to 15 minutes on two cores.
 
     Example: `landbridge demo tradeshift`
 
