@@ -133,6 +133,8 @@ async def _connect(migration: Migration, options: Options) -> None:
 def disconnect(*, dry_run: bool = False, where: Where = HERE) -> None:
     """Take everything of landbridge out of both clusters; refused while traffic depends on it (exit 3).
 
+    Requests and connections that are still in progress are waited for, five minutes at most.
+
     Example: `landbridge disconnect --dry-run`
 
     Parameters

@@ -120,18 +120,18 @@ async def _stop(k8s: Kubernetes, patience: float, progress: Progress) -> None:
         left = await k8s.list(POD, labels=f"{names.SELECT_OURS},{names.ROLE}")
         if left and k8s.clock.monotonic() > slow:
             slow += SLOW
-            progress(_still_used(k8s, left, ends - k8s.clock.monotonic()))
+            progress(_not_gone(k8s, left, ends - k8s.clock.monotonic()))
         return not left
 
     await wait_for(gone, what=f"pods of {k8s.name} gone", within=grace + patience, clock=k8s.clock, every=0.5)
     progress(f"{k8s.name}: gateway and waypoints have ended")
 
 
-def _still_used(k8s: Kubernetes, pods: Objects, seconds: float) -> str:
+def _not_gone(k8s: Kubernetes, pods: Objects, seconds: float) -> str:
     where = ", ".join(sorted({item["metadata"]["namespace"] for item in pods}))
     return (
-        f"{k8s.name}: requests or connections are still in progress through the pods in {where}: "
-        f"waits for their end, {max(0, seconds):.0f} s at most"
+        f"{k8s.name}: pods in {where} are not gone yet: "
+        f"they wait for requests and connections in progress, {max(0, seconds):.0f} s at most"
     )
 
 

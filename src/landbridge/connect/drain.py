@@ -98,7 +98,7 @@ class Envoy:
     async def count_busy(self) -> int | None:
         """Requests in progress, and connections that are not HTTP: what would be cut in the middle of something."""
         stats = await self.admin("GET", "/stats?filter=downstream_(cx|rq)_active")
-        return _sum(OPEN, stats) - _sum(HTTP, stats) + _sum(REQUESTS, stats) if stats else None
+        return max(0, _sum(OPEN, stats) - _sum(HTTP, stats)) + _sum(REQUESTS, stats) if stats else None
 
     async def admin(self, method: str, path: str) -> bytes:
         """One call of the admin interface; empty when it does not answer within 2 s."""
