@@ -13,6 +13,7 @@ import pytest
 from landbridge.clients.kubernetes import DEPLOYMENT, NAMESPACE, POD, SERVICE, Kubernetes
 from landbridge.clock import SystemClock, wait_for
 from landbridge.lab import Lab, build_image
+from landbridge.lab.cluster.reach import wait_reachable
 from landbridge.lab.host.command import run
 from landbridge.lab.load import Mode, Target, generate
 from landbridge.lab.load.pods import get_manifests
@@ -69,17 +70,7 @@ async def _deploy(lab: Lab, cluster: str) -> str:
             return str(ingress[0].get("ip", "")) if deployment["status"].get("readyReplicas") else ""
 
         given = await wait_for(address, what=f"the echo in {cluster} is ready", within=60, clock=SystemClock())
-
-        async def answers() -> bool:
-            try:
-                _, writer = await asyncio.open_connection(given, 80)
-            except OSError:
-                return False
-            writer.close()
-            return True
-
-        # kube-proxy learns of a ready pod up to a second later
-        await wait_for(answers, what=f"{given} takes connections", within=30, clock=SystemClock())
+        await wait_reachable(k8s, lab.cluster(cluster), [NAME])
         return given
 
 

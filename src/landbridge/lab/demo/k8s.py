@@ -15,6 +15,7 @@ from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import Clock, DeadlineError, rfc3339, wait_for
 from landbridge.errors import LandbridgeError
 from landbridge.judge import power
+from landbridge.lab.cluster.reach import wait_reachable
 from landbridge.lab.demo.load import Callers
 from landbridge.lab.demo.programs import Landbridge, Say
 from landbridge.lab.demo.setting import DWELL, Accept, apply_again, break_copy, migration_yaml
@@ -75,6 +76,7 @@ class Demo:
             raise LandbridgeError("the lab has no databases", advice="bring it up with --databases")
         self._scene(f"the shop runs in {legacy.name}, and customers use it")
         self.shop = await deploy(legacy, databases, self.lab.images["shop"], clock=self.clock)
+        await wait_reachable(legacy, self.lab.cluster(legacy.name), ["shop"])
         await callers.start(legacy, targets(self.rate * (1 - GUESTS)))
         bridge = Landbridge(self.folder, self.lab.kubeconfig, self.say)
         await self._prepare(bridge, legacy, eks)

@@ -21,6 +21,7 @@ from landbridge.clients.kubernetes import Kubernetes
 from landbridge.clock import Clock, rfc3339, wait_for
 from landbridge.connect.gateways import gateways
 from landbridge.errors import LandbridgeError
+from landbridge.lab.cluster.reach import wait_reachable
 from landbridge.lab.databases import Databases
 from landbridge.lab.demo.crowd import Crowd
 from landbridge.lab.demo.programs import Landbridge, Say
@@ -116,12 +117,20 @@ class Tradeshift:
             landscapes.deploy(self.eks, objects.building(), clock=self.clock),
             self._deploy_shop(databases),
         )
+        await asyncio.gather(
+            wait_reachable(self.legacy, self.lab.cluster(self.legacy.name), self._spaces()),
+            wait_reachable(self.eks, self.lab.cluster(self.eks.name), [PLATFORM]),
+        )
         shop = shop_targets(SHOP_RATE * (1 - GUESTS), shares=VISITS, streams=STREAMS)
         await asyncio.gather(
             self.crowd.start(self.legacy, "landscape", self._targets(self.rate * (1 - GUESTS))),
             self.crowd.start(self.legacy, "shop", shop, plain=False),
             self.crowd.start(self.eks, "platform", landscapes.targets(platform(), BUILT_RATE)),
         )
+
+    def _spaces(self) -> list[str]:
+        """The namespaces of what moves."""
+        return sorted({member.name.namespace for member in self.members} | {"shop"})
 
     async def _deploy_shop(self, databases: Databases) -> None:
         """The shop, with the label by which its services are exported."""
@@ -132,8 +141,7 @@ class Tradeshift:
 
     async def plan(self) -> None:
         """The documents, each in seconds."""
-        spaces = (*sorted({member.name.namespace for member in self.members}), PLATFORM, "shop")
-        asked = [word for space in spaces for word in ("-n", space)]
+        asked = [word for space in (*self._spaces(), PLATFORM) for word in ("-n", space)]
         await self.bridge.run("init", "--source", self.legacy.name, "--target", self.eks.name, *asked)
         settings = self.folder / "migration.yaml"
         date = rfc3339(self.clock.now())[:10]
@@ -204,7 +212,7 @@ class Tradeshift:
         await self.bridge.run("run", "--yes")
         left = [
             item["metadata"]["name"]
-            for space in sorted({member.name.namespace for member in self.members} | {"shop"})
+            for space in self._spaces()
             for item in await self.legacy.list(DEPLOYMENT, space)
             if item["spec"].get("replicas", 1) and not item["metadata"]["name"].startswith("landbridge-")
         ]
