@@ -12,8 +12,10 @@ import pytest
 
 from landbridge.agent import names
 from landbridge.agent.direct import is_direct
-from landbridge.agent.probe import AGAIN, EVERY
+from landbridge.agent.probe import AGAIN, EVERY, Answer, Prober
 from landbridge.clients.kubernetes import ENDPOINTSLICE, SERVICE, Kubernetes
+from landbridge.connect import identity
+from landbridge.envoy.state import Endpoint, sni
 from landbridge.lab import ApiServer
 from landbridge.model.service import Manifest
 from tests.agent.bed import CLOCK, Bed, http_backend
@@ -63,6 +65,23 @@ class Joined(Pair):
         address = more.pop("address", f"{self.eks.prefix}.103")
         await self.eks.service(name, labels=labels, **more)
         await self.eks.slice(name, address)
+
+    async def served(self, name: str) -> None:
+        """Wait until the gateway answers for a Service: it rests up to 12 s between two doors, and a mirror that came
+        with pods is ready until it was asked for twice in vain.
+        """
+        port = (await self.eks.get_service(name))["spec"]["ports"][0]["port"]
+        asked = names.health_sni(sni(name, self.eks.namespace, self.eks.cluster, port))
+        who = identity.spiffe(self.eks.cluster, names.NAMESPACE, names.GATEWAY)
+        prober, gateway = Prober(self.leader.tls_dir), Endpoint(address=f"{self.eks.prefix}.30", port=15443)
+
+        async def answers() -> bool:
+            return await prober.ask(gateway, asked, who) is Answer.READY
+
+        try:
+            await self.eventually(answers, f"the gateway answers for {name}")
+        finally:
+            prober.close()
 
     async def unexport(self, name: str) -> None:
         """Take the label away."""

@@ -158,6 +158,7 @@ async def test_a13_m03_a_revoked_token_is_shown_and_a_new_one_goes_on(joined: Jo
     document["users"][0]["user"] = {"token": token}
     await joined.link(kubeconfig=yaml.safe_dump(document).encode())
     await joined.export("by-token")
+    await joined.served("by-token")
     await joined.ready("by-token-eks", is_ready=True)
     before = await joined.settled()
     await k8s.delete(ACCOUNT, "link", space)
