@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from landbridge.clients.answers import UnavailableError
-from landbridge.clients.http import Answer
 from landbridge.clients.kinds import CRONJOB
 from landbridge.clients.kubernetes import NAMESPACE, POD, Kubernetes
 from landbridge.clock import SystemClock, wait_for
 from landbridge.lab import Lab
+from landbridge.lab.cluster.reach import wait_reachable
 from landbridge.lab.shop.deploy import OWNER, deploy
 from landbridge.lab.shop.evidence import read_runs
 
@@ -35,29 +34,18 @@ async def start_report(cluster: Kubernetes, namespace: str, minute: int) -> None
     await cluster.create({"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": template["spec"]})
 
 
-async def first_page(cluster: Kubernetes, path: str) -> Answer:
-    """A pod is ready a second before kube-proxy knows the way to it; its callers answer 503 until then."""
-
-    async def page() -> Answer | None:
-        try:
-            return await cluster.request("GET", path, params={"person": "7"})
-        except UnavailableError:
-            return None
-
-    return await wait_for(page, what="a page of the shop", within=10, clock=CLOCK)
-
-
 async def test_the_shop_serves_in_pods_and_its_report_runs(lab: Lab, cluster: Kubernetes) -> None:
     if lab.databases is None:
         pytest.skip("this lab was brought up without databases")
     namespace = f"shop-{secrets.token_hex(3)}"
     try:
         objects = await deploy(cluster, lab.databases, lab.images["shop"], clock=CLOCK, namespace=namespace)
+        await wait_reachable(cluster, lab.cluster("eks"), [namespace])
         pods = await cluster.list(POD, namespace, labels="app=web")
         assert len(pods) == 2
         for pod in pods:
             path = f"/api/v1/namespaces/{namespace}/pods/{pod['metadata']['name']}:8080/proxy"
-            page = await first_page(cluster, f"{path}/")
+            page = await cluster.request("GET", f"{path}/", params={"person": "7"})
             assert page.json()["hello"] == "Frances"
             assert set(page.headers["x-served-chain"].split(",")) == {
                 "web@eks", "catalog@eks", "users@eks", "cart@eks",

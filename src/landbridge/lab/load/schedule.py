@@ -10,8 +10,6 @@ from landbridge.lab.load.tally import Outcome, Tally
 
 Send = Callable[[int], Awaitable[Outcome]]
 """Sends request number n and says what became of it; raises nothing but cancellation."""
-
-
 AWAKE = 0.5
 """Seconds of sleep after which `stop` is seen: a target may be due once in a minute, and a pod that ends has 30 s."""
 
